@@ -1,0 +1,34 @@
+"""Computer-vision labels as Arrow tables, and back to the very same JSON."""
+
+from arrow_labels.decode import decode_labels
+from arrow_labels.encode import encode_labels, write_release
+from arrow_labels.errors import (
+    ArrowLabelsError,
+    DecodeError,
+    FetchError,
+    MissingExtraError,
+    SchemaError,
+    TargetError,
+)
+from arrow_labels.read import iter_labels, read_labels
+from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
+from arrow_labels.tables import LabelTables
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "ArrowLabelsError",
+    "DecodeError",
+    "FetchError",
+    "LabelTables",
+    "MissingExtraError",
+    "SchemaError",
+    "TargetError",
+    "decode_labels",
+    "encode_labels",
+    "iter_labels",
+    "read_labels",
+    "write_release",
+]

@@ -1,0 +1,184 @@
+"""The careful path: documents that the strict Structs refuse, or whose columns would not give them back exactly.
+
+A document is parsed to plain values first (the last of duplicate keys wins); a copy without unknown keys and nulls, and
+with the numbers that the types ask for, goes through the strict decoders; what the typed columns cannot give back is
+found by comparing canonical JSON with the document, and becomes `extra`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from arrow_labels.errors import DecodeError
+from arrow_labels.merge_patch import SAME, difference
+from arrow_labels.wire import (
+    CUBOID_TYPES,
+    VECTOR_TYPES,
+    Annotation,
+    Frame,
+    Struct,
+    decode_json,
+    decode_members,
+    decode_point_ids,
+    decode_points,
+    encode_json,
+    json_text,
+)
+
+Buffer = bytes | memoryview | msgspec.Raw
+
+_PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
+_SCALARS = ("category_id", "id", "track_id", "type", "is_keyframe", "index")
+_NESTED = {
+    "position": ("x", "y", "z"),
+    "dimensions": ("x", "y", "z"),
+    "rotation": ("qx", "qy", "qz", "qw"),
+    "velocity": ("absolute", "relative"),
+    "acceleration": ("absolute", "relative"),
+}
+
+
+def problem(error: Exception, prefix: str = "$") -> DecodeError:
+    """A `DecodeError` from what a JSON decoder raised, its path below `prefix`."""
+    if isinstance(error, DecodeError):
+        return DecodeError(error.message, path=prefix + error.path[1:])
+    if isinstance(error, RecursionError):
+        return DecodeError("Expected JSON of reasonable depth, got arrays or objects nested too deeply", path=prefix)
+    text = str(error)
+    if isinstance(error, UnicodeError):
+        text = f"Expected UTF-8 text, got {text}"
+    found = _PATH.search(text)
+    if found is None:
+        return DecodeError(text, path=prefix)
+    return DecodeError(text[: found.start()], path=prefix + found["path"][1:])
+
+
+FAILURES = (msgspec.DecodeError, RecursionError, UnicodeError, DecodeError)
+"""What decoding raises; `msgspec.ValidationError` is a `msgspec.DecodeError`."""
+
+
+def is_null(raw: Buffer) -> bool:
+    """Whether a raw value is `null`."""
+    return bytes(memoryview(raw)[:4]) == b"null"
+
+
+def parse(raw: Buffer, decode: Callable[[bytes], Any], type_: Any, prefix: str = "$") -> tuple[Any, Any]:
+    """A document as Struct and as plain values.
+
+    Raises
+    ------
+    DecodeError
+        The document is not of the type even without its unknown keys.
+    """
+    try:
+        document = decode_json(raw)
+        return decode(encode_json(_coerce(document, _type_info(type_)))), document
+    except FAILURES as error:
+        raise problem(error, prefix) from None
+
+
+def split(raw: Buffer, *names: str, prefix: str = "$") -> tuple[dict[str, msgspec.Raw], bytes]:
+    """Some members of an object as they are, and the object without them."""
+    try:
+        members = decode_members(raw)
+    except FAILURES as error:
+        raise problem(error, prefix) from None
+    taken = {name: members.pop(name) for name in names if name in members}
+    return taken, encode_json(members)
+
+
+@cache
+def _type_info(type_: Any) -> inspect.Type:
+    return inspect.type_info(type_)
+
+
+@cache
+def _fields(struct: type[Struct]) -> dict[str, inspect.Type]:
+    info = _type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return {field.encode_name: field.type for field in info.fields}
+
+
+def _coerce(value: Any, type_: inspect.Type) -> Any:
+    """`value` without unknown keys and nulls, integers and floats as the type has them."""
+    if isinstance(type_, inspect.UnionType):
+        options = [item for item in type_.types if not isinstance(item, inspect.NoneType)]
+        if isinstance(value, dict):
+            options = [item for item in options if isinstance(item, inspect.StructType)]
+        return _coerce(value, options[0]) if len(options) == 1 else value
+    if isinstance(type_, inspect.Metadata):
+        held = (type_.extra or {}).get("holds")
+        return _coerce(value, type_.type if held is None else _type_info(held))
+    if isinstance(type_, inspect.StructType) and isinstance(value, dict):
+        fields = _fields(type_.cls)
+        return {key: _coerce(item, fields[key]) for key, item in value.items() if item is not None and key in fields}
+    if isinstance(type_, inspect.ListType) and isinstance(value, list):
+        return [_coerce(item, type_.item_type) for item in value]
+    if isinstance(type_, inspect.IntType) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(type_, inspect.FloatType) and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
+
+
+def extra_text(canonical: Any, document: Any) -> str | None:
+    """The `extra` that turns canonical JSON into the document; null where there is none."""
+    patch = difference(canonical, document)
+    return None if patch is SAME else json_text(patch)
+
+
+def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> dict[int, str]:
+    """`extra` of the annotations of a frame that have one, by their place.
+
+    Raises
+    ------
+    DecodeError
+        Points, point ids, or ids that are not what they must be.
+    """
+    extras = {}
+    try:
+        if frame.point_annotations:
+            decode_point_ids(frame.point_annotations)
+    except FAILURES as error:
+        raise problem(error, f"{prefix}.point_annotations") from None
+    documents = document.get("annotations") or []
+    for place, (annotation, original) in enumerate(zip(frame.annotations or (), documents, strict=True)):
+        path = f"{prefix}.annotations[{place}]"
+        if annotation.id is None and annotation.track_id is None:
+            raise DecodeError("Expected `id` or `track_id`, got neither", path=path)
+        try:
+            points = decode_points(annotation.points) if annotation.points else []
+        except FAILURES as error:
+            raise problem(error, f"{path}.points") from None
+        text = extra_text(_annotation_json(annotation, points, original.get("attributes")), original)
+        if text is not None:
+            extras[place] = text
+    return extras
+
+
+def _annotation_json(annotation: Annotation, points: list[list[float]], attributes: Any) -> dict[str, Any]:
+    """The canonical JSON of an annotation: what its typed columns give back."""
+    names: tuple[str, ...] = _SCALARS
+    nested: dict[str, tuple[str, ...]] = {}
+    if annotation.type in CUBOID_TYPES:
+        names, nested = (*_SCALARS, "yaw"), _NESTED
+    result = {name: value for name in names if (value := getattr(annotation, name)) is not None}
+    if attributes is not None:
+        result["attributes"] = attributes
+    if annotation.type in VECTOR_TYPES:
+        result["points"] = points
+    for name, members in nested.items():
+        item = getattr(annotation, name)
+        values = {member: value for member in members if (value := getattr(item, member, None)) is not None}
+        if values:
+            result[name] = values
+    return result

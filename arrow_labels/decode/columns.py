@@ -1,0 +1,236 @@
+"""Lists of decoded values -> Arrow arrays, a column at a time.
+
+`NotExact` is raised where the fast path cannot prove that nothing is lost; the caller then takes the careful path.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import compress
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import simdjson
+
+from arrow_labels.schema import POINT
+from arrow_labels.wire import ABSENT, Motion, Quaternion, Raw, Vector3, decode_raws
+
+_NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
+_PIECE_BYTES: Final = 1 << 18
+"""Text that is parsed at once: what fits into the cache several times."""
+_WHITESPACE: Final = b" \t\r\n"
+_EXACT: Final = 2.0**53
+"""Beyond this an integer of the document may not be the float that it became."""
+
+Bits = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+class NotExact(Exception):
+    """The fast path cannot prove that these columns give the documents back."""
+
+
+def integers(values: Sequence[int | None], type_: pa.DataType) -> pa.Array:
+    """Int column, with nulls where a value is None."""
+    try:
+        return pa.array(np.fromiter(values, type_.to_pandas_dtype(), len(values)))
+    except TypeError:
+        return pa.nulls(len(values), type_) if values.count(None) == len(values) else pa.array(values, type_)
+
+
+def flags(values: Sequence[bool | None]) -> pa.Array:
+    """Bool column, with nulls where a value is None."""
+    if None in values:
+        return pa.array(values, pa.bool_())
+    return pa.array(np.fromiter(values, np.bool_, len(values)))
+
+
+def floats(values: Sequence[float | None], checked: bool) -> pa.Array:
+    """Float64 column, with nulls where a value is None; `checked`: `NotExact` if one may have been another integer."""
+    array = np.fromiter(values, np.float64, len(values))  # None becomes NaN, which JSON cannot hold
+    missing = np.isnan(array)
+    if missing.any():
+        if missing.all():
+            return pa.nulls(len(values), pa.float64())
+        if checked:
+            _check_exact(array[~missing])
+        return pa.array(array, mask=missing)
+    if checked:
+        _check_exact(array)
+    return pa.array(array)
+
+
+def _check_exact(array: npt.NDArray[np.float64]) -> None:
+    if len(array) and (array.max() >= _EXACT or array.min() <= -_EXACT):
+        raise NotExact
+
+
+def members(objects: Sequence[Vector3 | Quaternion | Motion | None], names: str, checked: bool) -> list[pa.Array]:
+    """Float64 columns of the members of small objects; null where the object or the member is missing.
+
+    `checked`: `NotExact` if an object has none of its members, which the columns do not tell from no object.
+    """
+    missing = objects.count(None)
+    if missing == len(objects):
+        return [pa.nulls(missing, pa.float64()) for _ in names.split()]
+    if missing:
+        empty = type(next(item for item in objects if item is not None))()
+        objects = [item or empty for item in objects]
+    columns = [floats(list(map(attrgetter(name), objects)), checked) for name in names.split()]
+    if checked and min(column.null_count for column in columns) > missing:
+        raise NotExact
+    return columns
+
+
+def json_column(raws: Sequence[Raw]) -> pa.Array:
+    """String column of compact JSON from raw members; null where one is absent or null."""
+    count = len(raws)
+    lengths = np.fromiter(map(len, raws), np.int32, count)
+    present = lengths > 0
+    if not present.any():
+        return pa.nulls(count, pa.string())
+    text = b"".join(raws)
+    if len(text.translate(None, _WHITESPACE)) != len(text):
+        raws = list(raws)
+        compact = decode_raws(msgspec.json.format(b"[" + b",".join(compress(raws, present)) + b"]", indent=-1))
+        text = b"".join(compact)
+        lengths[present] = np.fromiter(map(len, compact), np.int32, len(compact))
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            raise NotExact from None
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    if offsets[-1] > np.iinfo(np.int32).max:
+        raise pa.ArrowCapacityError("more than 2 GiB of JSON text in one batch")
+    nulls = (lengths == 4) & (np.frombuffer(text + b"\0", np.uint8)[offsets[:-1]] == ord("n"))
+    if nulls.any():
+        return json_column([ABSENT if null else raw for raw, null in zip(raws, nulls.tolist(), strict=True)])
+    return pa.StringArray.from_buffers(
+        count,
+        pa.py_buffer(offsets.astype(np.int32)),
+        pa.py_buffer(text),
+        None if present.all() else validity(present),
+    )
+
+
+def validity(present: Bits) -> pa.Buffer:
+    """The validity bitmap of an Arrow array."""
+    return pa.py_buffer(np.packbits(present, bitorder="little"))
+
+
+def points_column(raws: Sequence[Raw], checked: bool) -> pa.Array:
+    """`list<struct<x, y, z>>` from raw lists of points; null where one is absent."""
+    lengths = np.fromiter(map(len, raws), np.int64, len(raws))
+    present = lengths > 0
+    if not present.any():
+        return pa.nulls(len(raws), pa.list_(POINT))
+    given = list(compress(raws, present)) if not present.all() else raws
+    step = max(1, _PIECE_BYTES * len(given) // int(lengths.sum()))
+    pieces = [_parse_points(given[start : start + step]) for start in range(0, len(given), step)]
+    counts = np.zeros(len(raws), np.int64)
+    counts[present] = np.concatenate([piece[0] for piece in pieces])
+    numbers = np.concatenate([piece[1] for piece in pieces])
+    planar = np.concatenate([piece[2] for piece in pieces])
+    if checked:
+        _check_exact(numbers)
+    offsets = np.zeros(len(raws) + 1, np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    return pa.ListArray.from_buffers(
+        pa.list_(POINT),
+        len(raws),
+        [None if present.all() else validity(present), pa.py_buffer(offsets)],
+        children=[_points(numbers, planar)],
+    )
+
+
+def _parse_points(raws: Sequence[Raw]) -> tuple[Ints, npt.NDArray[np.float64], Bits]:
+    """Points in each list, all their numbers, and which points have two.
+
+    The numbers are parsed in one native call. What is left of the text without its numbers shows how many points each
+    list has and how many numbers each point: two or three, or `NotExact`.
+    """
+    text = b",".join(raws)
+    shape = text.translate(None, _NUMBER_CHARACTERS).replace(b"[,]", b"2").replace(b"[,,]", b"3")
+    if shape.translate(None, b",23") != b"[]" * len(raws):
+        raise NotExact
+    marks = np.frombuffer(shape, np.uint8)
+    is_point = (marks == ord("2")) | (marks == ord("3"))
+    planar = marks[is_point] == ord("2")
+    numbers = _parse_numbers(b"[" + text + b"]", "d", np.float64)
+    # Every mark stands for its two or three numbers, so any number outside a point makes more than these.
+    if len(numbers) != 3 * len(planar) - int(planar.sum()):
+        raise NotExact
+    return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), numbers, planar
+
+
+def _points(numbers: npt.NDArray[np.float64], planar: Bits) -> pa.StructArray:
+    if planar.all():
+        x, y = np.ascontiguousarray(numbers.reshape(-1, 2).T)
+        return pa.StructArray.from_arrays([x, y, pa.nulls(len(x), pa.float64())], fields=list(POINT))
+    first = np.zeros(len(planar), np.int64)
+    np.cumsum(3 - planar[:-1], out=first[1:])
+    z = numbers[np.minimum(first + 2, len(numbers) - 1)]
+    arrays = [numbers[first], numbers[first + 1], pa.array(z, mask=planar)]
+    return pa.StructArray.from_arrays(arrays, fields=list(POINT))
+
+
+def ids_column(raws: Sequence[Raw]) -> pa.Array:
+    """`list<int32>` from raw lists of ids; null where one is absent, null or empty."""
+    lengths = np.fromiter(map(len, raws), np.int64, len(raws))
+    counts = np.zeros(len(raws), np.int64)
+    parts = []
+    for place in np.flatnonzero(lengths > 0).tolist():
+        text = bytes(raws[place])
+        ids = _parse_numbers(text, "i", np.int64) if text != b"null" else np.empty(0, np.int64)
+        counts[place] = len(ids)
+        parts.append(ids)
+    if not counts.any():
+        return pa.nulls(len(raws), pa.list_(pa.int32()))
+    numbers = np.concatenate(parts)
+    if numbers.max() >= 2**31 or numbers.min() < -(2**31):
+        raise NotExact
+    offsets = np.zeros(len(raws) + 1, np.int32)
+    np.cumsum(counts, out=offsets[1:])
+    return pa.ListArray.from_buffers(
+        pa.list_(pa.int32()),
+        len(raws),
+        [validity(counts > 0), pa.py_buffer(offsets)],
+        children=[pa.array(numbers.astype(np.int32))],
+    )
+
+
+_LOCAL = threading.local()
+
+
+def _parser() -> simdjson.Parser:
+    """This thread's parser: its buffers are used again."""
+    if not hasattr(_LOCAL, "parser"):
+        _LOCAL.parser = simdjson.Parser()
+    parser: simdjson.Parser = _LOCAL.parser
+    return parser
+
+
+def _parse_numbers(text: bytes, code: str, dtype: Any) -> npt.NDArray[Any]:
+    """All numbers of nested JSON arrays in one buffer; `NotExact` if there is anything else."""
+    parsed: Any = None
+    try:
+        parsed = _parser().parse(text)
+        if not isinstance(parsed, simdjson.Array):
+            raise NotExact
+        return np.frombuffer(parsed.as_buffer(of_type=code), dtype)
+    except (ValueError, TypeError):
+        raise NotExact from None
+    finally:
+        del parsed  # a parser refuses to be used again while what it parsed is alive, be it in a traceback
+
+
+def constant(value: Any, count: int, type_: pa.DataType) -> pa.Array:
+    """A column that holds one value everywhere."""
+    return pa.nulls(count, type_) if value is None else pa.repeat(pa.scalar(value, type_), count)

@@ -1,0 +1,204 @@
+"""A release without its samples -> rows of datasets, categories and attribute_specs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from arrow_labels.decode.careful import FAILURES, extra_text, is_null, parse, problem, split
+from arrow_labels.decode.rows import Rows
+from arrow_labels.decode.values import parse_time, time_text
+from arrow_labels.errors import DecodeError
+from arrow_labels.wire import (
+    ABSENT,
+    Category,
+    Dataset,
+    Release,
+    Specification,
+    decode_category,
+    decode_dataset,
+    decode_json,
+    decode_raws,
+    decode_release,
+    decode_specification,
+    encode_json,
+    json_text,
+)
+
+
+class ParsedRelease(NamedTuple):
+    """A release whose samples are split but not decoded, and what it says besides them and its JSON columns."""
+
+    release: Release
+    top: dict[str, Any]
+    inner: dict[str, Any] | None
+
+
+def parse_release(raw: bytes | memoryview) -> ParsedRelease:
+    """A release, in one pass if it has only known members.
+
+    Raises
+    ------
+    DecodeError
+        Not a release.
+    """
+    try:
+        return strict_release(decode_release(raw))
+    except FAILURES:
+        return _parse_release(raw)
+
+
+def strict_release(release: Release) -> ParsedRelease:
+    """A release that the strict Structs took."""
+    top = {name: getattr(release, name) for name in ("name", "description", "created_at")}
+    dataset = release.dataset
+    if dataset is None:
+        return ParsedRelease(release, top, None)
+    samples = None if dataset.samples is None else []
+    inner = {"name": dataset.name, "task_type": dataset.task_type, "samples": samples}
+    return ParsedRelease(release, top, inner)
+
+
+def _parse_release(raw: bytes | memoryview) -> ParsedRelease:
+    """A release with unknown members, part by part."""
+    taken, rest = split(raw, "dataset")
+    release, top = parse(rest, decode_release, Release)
+    dataset_raw = taken.get("dataset", ABSENT)
+    if not dataset_raw or is_null(dataset_raw):
+        return ParsedRelease(release, top, None)
+    large, rest = split(dataset_raw, "samples", "task_attributes", "labelsets", prefix="$.dataset")
+    dataset, inner = parse(rest, decode_dataset, Dataset, "$.dataset")
+    dataset.task_attributes = large.get("task_attributes", ABSENT)
+    dataset.labelsets = large.get("labelsets", ABSENT)
+    samples_raw = large.get("samples", ABSENT)
+    if samples_raw and not is_null(samples_raw):
+        try:
+            dataset.samples = decode_raws(samples_raw)
+        except FAILURES as error:
+            raise problem(error, "$.dataset.samples") from None
+        inner["samples"] = []
+    release.dataset = dataset
+    return ParsedRelease(release, top, inner)
+
+
+def add_release(out: Rows, source: str | None, parsed: ParsedRelease, task_type: str | None) -> None:
+    """Append the rows of a release, and name its categories.
+
+    Raises
+    ------
+    DecodeError
+        The definitions of categories or attributes are not what they must be; the row of the release is there.
+    """
+    release = parsed.release
+    dataset = release.dataset or Dataset()
+    stated = task_type or dataset.task_type
+    created_at = parse_time(release.created_at)
+    canonical = {
+        "name": release.name,
+        "description": release.description,
+        "created_at": None if created_at is None else time_text(created_at),
+        "dataset": {"name": dataset.name, "task_type": stated, "samples": []},
+    }
+    out.rows["datasets"].append(
+        (
+            source,
+            release.name,
+            release.description,
+            created_at,
+            dataset.name,
+            stated,
+            dataset.task_attributes,
+            dataset.labelsets,
+            extra_text(canonical, {**parsed.top, "dataset": parsed.inner}),
+        )
+    )
+    if dataset.task_attributes:
+        try:
+            task_attributes = decode_json(dataset.task_attributes)
+        except FAILURES as error:
+            raise problem(error, "$.dataset.task_attributes") from None
+        add_task_attributes(out, dataset.name, task_attributes)
+
+
+def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) -> None:
+    """Append the rows of categories and attribute definitions, and name the categories."""
+    path = "$.dataset.task_attributes"
+    if task_attributes is None or task_attributes == []:
+        return
+    if not isinstance(task_attributes, dict):
+        raise DecodeError(f"Expected `object`, got `{type(task_attributes).__name__}`", path=path)
+    for place, value in enumerate(_array(task_attributes, "categories", path)):
+        where = f"{path}.categories[{place}]"
+        category, document = parse(encode_json(value), decode_category, Category, where)
+        document = {k: v for k, v in document.items() if k not in ("attributes", "link_attributes")}
+        canonical = {name: getattr(category, name) for name in ("id", "name", "color", "has_instances")}
+        out.rows["categories"].append(
+            (
+                dataset,
+                category.id,
+                category.name,
+                category.color,
+                category.has_instances,
+                extra_text(canonical, document),
+            )
+        )
+        out.categories[category.id] = category.name
+        for scope, key in (("object", "attributes"), ("link", "link_attributes")):
+            for item, definition in enumerate(_array(value, key, where)):
+                _add_specification(out, dataset, scope, category.id, definition, f"{where}.{key}[{item}]")
+    for item, definition in enumerate(_array(task_attributes, "image_attributes", path)):
+        _add_specification(out, dataset, "image", None, definition, f"{path}.image_attributes[{item}]")
+
+
+def _array(parent: dict[str, Any], key: str, path: str) -> list[Any]:
+    value = parent.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DecodeError(f"Expected `array`, got `{type(value).__name__}`", path=f"{path}.{key}")
+    return value
+
+
+def _add_specification(
+    out: Rows, dataset: str | None, scope: str, category_id: int | None, value: Any, path: str
+) -> None:
+    definition, document = parse(encode_json(value), decode_specification, Specification, path)
+    document = {k: v for k, v in document.items() if k != "default_value"}
+    values = definition.values
+    if values is not None:
+        values = [item if isinstance(item, str) else json_text(item) for item in values]
+    limits = [_number(getattr(definition, name)) for name in ("min", "max", "step")]
+    canonical = {
+        "name": definition.name,
+        "input_type": definition.input_type,
+        "values": values,
+        **dict(zip(("min", "max", "step"), limits, strict=True)),
+        "is_mandatory": definition.is_mandatory,
+        "is_track_level": definition.is_track_level,
+    }
+    out.rows["attribute_specs"].append(
+        (
+            dataset,
+            scope,
+            category_id,
+            definition.name,
+            definition.input_type,
+            values,
+            definition.default_value,
+            *limits,
+            definition.is_mandatory,
+            definition.is_track_level,
+            extra_text(canonical, document),
+        )
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A limit as a number: definitions hold numbers, numeric strings, and "" for none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

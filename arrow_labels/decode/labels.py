@@ -1,0 +1,336 @@
+"""A label -> rows of labels, frames and links, and the annotations of each frame."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, frame_extras, is_null, parse, split
+from arrow_labels.decode.columns import NotExact
+from arrow_labels.decode.rows import Rows
+from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
+from arrow_labels.wire import (
+    ABSENT,
+    Attributes,
+    Frame,
+    Label,
+    Link,
+    Nothing,
+    Raw,
+    Sensor,
+    SensorAttributes,
+    decode_attributes,
+    decode_json,
+    decode_label,
+)
+
+_TIMES = ("created_at", "updated_at", "reviewed_at")
+_PLAIN = ("label_status", "score", "rating", "created_by", "updated_by", "reviewed_by")
+
+
+class ParsedLabel(NamedTuple):
+    """A label as Structs, and as plain values where they were parsed: the careful path."""
+
+    label: Label | None
+    document: dict[str, Any] | None = None
+    attributes: Any = None
+    careful_attributes: bool = False
+
+
+def parse_label(raw: Buffer, careful: bool = False) -> ParsedLabel:
+    """A label as strict Structs if they take it, else the careful way, part by part.
+
+    Raises
+    ------
+    DecodeError
+        Not a label; the path starts at the label's `attributes`, or at the label for its other members.
+    """
+    if not careful:
+        try:
+            return ParsedLabel(decode_label(raw))
+        except FAILURES:
+            pass
+    if is_null(raw):
+        return ParsedLabel(None)
+    taken, rest = split(raw, "attributes")
+    label, document = parse(rest, decode_label, Label)
+    parsed = parse_attributes(taken.get("attributes", Raw(b"null")), careful)
+    label.attributes = parsed.label.attributes if parsed.label else None
+    return ParsedLabel(label, document, parsed.attributes, parsed.careful_attributes)
+
+
+def parse_attributes(raw: Buffer, careful: bool = False) -> ParsedLabel:
+    """Label attributes, as `parse_label` does it, in a label that says nothing else."""
+    if not careful:
+        try:
+            return ParsedLabel(Label(attributes=decode_attributes(raw)))
+        except FAILURES:
+            pass
+    attributes, document = parse(raw, decode_attributes, Attributes | Nothing | None)
+    return ParsedLabel(Label(attributes=attributes), None, document, True)
+
+
+class Place(NamedTuple):
+    """Where a label belongs, and how to read it."""
+
+    source: str | None
+    sample_id: str
+    labelset: str
+    task_type: str | None
+    unit: int
+
+
+def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
+    """Append the rows of a label.
+
+    Raises
+    ------
+    DecodeError
+        Numbers that are not what they must be (careful path only).
+    NotExact
+        The strict Structs hold something that only the careful path can keep.
+    """
+    label = parsed.label
+    key = (place.sample_id, place.labelset)
+    if label is None:
+        row = (*key, place.source, place.task_type, *[None] * 12, "null")
+        out.rows["labels"].append(row)
+        return
+    document = members(label, "attributes") if parsed.document is None else dict(parsed.document)
+    canonical: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(label, name)) is not None}
+    label_type = place.task_type or label.label_type
+    if label_type is not None:
+        canonical["label_type"] = label_type
+    times = {name: parse_time(getattr(label, name)) for name in _TIMES}
+    canonical |= {name: time_text(moment) for name, moment in times.items() if moment is not None}
+
+    attributes = label.attributes
+    version, frame_count, sensors = None, None, None
+    original = parsed.attributes if parsed.careful_attributes else None
+    if is_empty(attributes, original):
+        document["attributes"] = empty_json(attributes)
+    elif isinstance(attributes, Attributes):
+        version = format_version(attributes.format_version)
+        canonical["attributes"], document["attributes"] = {}, {}
+        if attributes.links is not None:
+            add_links(out, key, attributes.links, original and original["links"])
+            if not attributes.links:
+                document["attributes"]["links"] = []
+        if attributes.sensors is not None:
+            sensors = add_sensors(out, place, attributes.sensors, original and original["sensors"])
+            if not attributes.sensors:
+                del canonical["attributes"]
+                document["attributes"]["sensors"] = []
+            _state(canonical, document, attributes, original, ("sensors", "links"))
+        elif attributes.frames is not None:
+            frame_count = len(attributes.frames)
+            add_frames(out, place, 0, None, attributes.frames, original and original["frames"], "$")
+            _state(canonical, document, attributes, original, ("frames", "links"))
+        else:
+            single = None if original is None else {k: v for k, v in original.items() if k != "links"}
+            add_frame(out, place, 0, None, 0, attributes, single, "$")
+    out.rows["labels"].append(
+        (
+            *key,
+            place.source,
+            label_type,
+            label.label_status,
+            version,
+            frame_count,
+            sensors,
+            label.score,
+            label.rating,
+            times["created_at"],
+            label.created_by,
+            times["updated_at"],
+            label.updated_by,
+            times["reviewed_at"],
+            label.reviewed_by,
+            extra_text(canonical, document),
+        )
+    )
+
+
+def _state(
+    canonical: dict[str, Any],
+    document: dict[str, Any],
+    attributes: SensorAttributes,
+    original: dict[str, Any] | None,
+    rows: tuple[str, ...],
+) -> None:
+    """Enter what attributes say besides their frames or sensors on both sides of the comparison."""
+    version = format_version(attributes.format_version)
+    if version is not None:
+        canonical.setdefault("attributes", {})["format_version"] = version
+    if original is not None:
+        said = {name: value for name, value in original.items() if name not in rows}
+    else:
+        said = members(attributes, *rows)
+        if said.keys() - {"format_version"}:
+            raise NotExact
+    document["attributes"] |= said
+
+
+def members(struct: Any, *without: str) -> dict[str, Any]:
+    """The members of a Struct that are there."""
+    return {
+        name: value
+        for name in struct.__struct_fields__
+        if name not in without and (value := getattr(struct, name)) is not None and value is not ABSENT
+    }
+
+
+def is_empty(attributes: Any, original: Any) -> bool:
+    """Whether attributes are `[]`, `{}` or null; an object of nulls is `{}`."""
+    if isinstance(original, dict):
+        return all(value is None for value in original.values())
+    return attributes is None or attributes == () or not members(attributes)
+
+
+def empty_json(attributes: Any) -> Any:
+    """Empty attributes as JSON: `[]`, `{}` or null."""
+    return attributes if attributes is None else [] if attributes == () else {}
+
+
+def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: list[Any] | None) -> None:
+    """Append the rows of a label's links."""
+    for place, link in enumerate(links):
+        extra = None
+        if originals is not None:
+            canonical = {"from_id": link.from_id, "to_id": link.to_id}
+            canonical |= {name: originals[place].get(name) for name in ("attributes", "frames")}
+            extra = extra_text(canonical, originals[place])
+        out.rows["links"].append((*key, place, link.from_id, link.to_id, link.attributes, link.frames, extra))
+
+
+def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[Any] | None) -> list[dict[str, Any]]:
+    """Append the rows of each sensor's frames; gives the `sensors` column."""
+    result = []
+    for index, sensor in enumerate(sensors):
+        original = None if originals is None else originals[index]
+        canonical = members(sensor, "attributes")
+        document = dict(canonical) if original is None else dict(original)
+        attributes = sensor.attributes
+        path = f"$.sensors[{index}].attributes"
+        version, frame_count = None, None
+        said = None if original is None else original.get("attributes")
+        if is_empty(attributes, said):
+            document["attributes"] = empty_json(attributes)
+        elif isinstance(attributes, SensorAttributes):
+            version = format_version(attributes.format_version)
+            if attributes.frames is not None:
+                frame_count = len(attributes.frames)
+                add_frames(out, place, index, sensor.name, attributes.frames, said and said["frames"], path)
+                canonical["attributes"], document["attributes"] = {}, {}
+                _state(canonical, document, attributes, said, ("frames",))
+            else:
+                document.pop("attributes", None)
+                add_frame(out, place, index, sensor.name, 0, attributes, said, path)
+        result.append(
+            {
+                "name": sensor.name,
+                "task_type": sensor.task_type,
+                "format_version": version,
+                "frame_count": frame_count,
+                "extra": extra_text(canonical, document),
+            }
+        )
+    return result
+
+
+def add_frames(
+    out: Rows,
+    place: Place,
+    sensor_index: int,
+    sensor: str | None,
+    frames: list[Frame],
+    originals: list[Any] | None,
+    path: str,
+) -> None:
+    """Append the rows of a sequence."""
+    for index, frame in enumerate(frames):
+        original = None if originals is None else originals[index]
+        add_frame(out, place, sensor_index, sensor, index, frame, original, f"{path}.frames[{index}]")
+
+
+def add_frame(
+    out: Rows,
+    place: Place,
+    sensor_index: int,
+    sensor: str | None,
+    frame_index: int,
+    frame: Frame,
+    original: dict[str, Any] | None,
+    path: str,
+) -> None:
+    """Append the row of a frame and its annotations."""
+    timestamp = parse_timestamp(frame.timestamp, place.unit)
+    version = format_version(frame.format_version)
+    bitmap = frame.segmentation_bitmap
+    url = (bitmap.url or None) if bitmap is not None else None
+    points = frame.point_annotations
+    has_points = len(points) > 2 and bytes(points) != b"null"
+    if has_points and len(points) < 16:  # an array so short may be blank
+        has_points = decode_json(points) != []
+    if original is not None:
+        for item, text in frame_extras(frame, original, path).items():
+            out.extras[len(out.annotations), item] = text
+    extra = None
+    if (
+        original is not None
+        or frame.annotations is None
+        or (timestamp is not None and type(frame.timestamp) is not int)
+        or (place.unit != 1 and frame.timestamp is not None)
+        or (timestamp is None and frame.timestamp is not None)
+        or (version is not None and not isinstance(frame.format_version, str))
+        or (bitmap is not None and url is None)
+        or (points and not has_points)
+    ):
+        extra = _frame_extra(frame, original, timestamp, version, url, has_points)
+    out.rows["frames"].append(
+        (
+            place.sample_id,
+            place.labelset,
+            sensor_index,
+            sensor,
+            frame_index,
+            timestamp,
+            version,
+            frame.image_attributes,
+            url,
+            points if has_points else ABSENT,
+            extra,
+        )
+    )
+    out.annotations.append(frame.annotations or [])
+
+
+def _frame_extra(
+    frame: Frame,
+    original: dict[str, Any] | None,
+    timestamp: int | None,
+    version: str | None,
+    url: str | None,
+    has_points: bool,
+) -> str | None:
+    """Compare what the typed columns of a frame give back with its document, its rows and free JSON apart."""
+    canonical: dict[str, Any] = {"annotations": []}
+    if timestamp is not None:
+        canonical["timestamp"] = timestamp
+    if version is not None:
+        canonical["format_version"] = version
+    if url is not None:
+        canonical["segmentation_bitmap"] = {"url": url}
+    if original is not None:
+        document = dict(original)
+        document.pop("image_attributes", None)
+    else:
+        document = members(frame, "image_attributes", "links", "point_annotations")
+        if frame.segmentation_bitmap is not None:
+            document["segmentation_bitmap"] = members(frame.segmentation_bitmap)
+        if frame.point_annotations and not has_points:
+            document["point_annotations"] = decode_json(frame.point_annotations)
+    if has_points:
+        document.pop("point_annotations", None)
+    if document.get("annotations") is not None:
+        document["annotations"] = []
+    return extra_text(canonical, document)

@@ -1,0 +1,347 @@
+"""A sample -> rows of samples, sample_frames and cameras."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
+from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
+from arrow_labels.decode.rows import Rows
+from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
+from arrow_labels.errors import DecodeError
+from arrow_labels.wire import (
+    ABSENT,
+    Camera,
+    Nothing,
+    Quaternion,
+    Raw,
+    Sample,
+    SampleAttributes,
+    SampleFrame,
+    SampleSensor,
+    SampleSensorAttributes,
+    Vector3,
+    decode_json,
+    decode_sample,
+    decode_sample_attributes,
+    decode_sample_head,
+)
+
+_XYZ = ("x", "y", "z")
+_XYZW = ("qx", "qy", "qz", "qw")
+_ATTRIBUTES = SampleAttributes | Nothing | None
+
+
+class ParsedSample(NamedTuple):
+    """A sample as Structs, and as plain values where they were parsed: the careful path.
+
+    `labels` holds each label, or the error that it gave; `error` is what was wrong with the sample itself.
+    """
+
+    sample: Sample
+    document: dict[str, Any] | None
+    attributes: Any
+    careful_attributes: bool
+    labels: dict[str, ParsedLabel | DecodeError] | None
+    error: DecodeError | None = None
+
+
+def parse_sample(raw: Buffer, careful: bool = False) -> ParsedSample:
+    """A sample as strict Structs if they take it, else the careful way, part by part.
+
+    Raises
+    ------
+    DecodeError
+        Not a sample at all; what is wrong with its parts is in the result.
+    """
+    if not careful:
+        try:
+            return strict_sample(decode_sample(raw))
+        except FAILURES:
+            pass
+    try:
+        labels_raw = decode_sample_head(raw).labels
+    except FAILURES as error:
+        raise problem(error) from None
+    taken, rest = split(raw, "attributes", "labels")
+    parsed_labels: dict[str, ParsedLabel | DecodeError] | None = None
+    if labels_raw is not None:
+        parsed_labels = {name: _parse_label(label_raw, careful) for name, label_raw in labels_raw.items()}
+    attributes, found = None, None
+    try:
+        sample, document = parse(rest, decode_sample, Sample)
+        sample.attributes, attributes = parse(
+            taken.get("attributes", b"null"), decode_sample_attributes, _ATTRIBUTES, "$.attributes"
+        )
+    except DecodeError as error:
+        # What is wrong with the sample is said once; its labels are still labels of the same sample.
+        sample, document, found = _name_only(rest), {}, error
+    return ParsedSample(sample, document, attributes, True, parsed_labels, found)
+
+
+def strict_sample(sample: Sample) -> ParsedSample:
+    """A sample that the strict Structs took."""
+    labels = sample.labels
+    parsed = None if labels is None else {name: ParsedLabel(label) for name, label in labels.items()}
+    return ParsedSample(sample, None, None, False, parsed)
+
+
+def _parse_label(raw: Raw, careful: bool) -> ParsedLabel | DecodeError:
+    try:
+        return parse_label(raw, careful)
+    except DecodeError as error:
+        return error
+
+
+def _name_only(raw: bytes) -> Sample:
+    members = decode_json(raw)
+    return Sample(**{key: members[key] for key in ("uuid", "name") if isinstance(members.get(key), str)})
+
+
+def add_sample(
+    out: Rows, sample_id: str, sample_index: int, dataset: str | None, parsed: ParsedSample, unit: int
+) -> None:
+    """Append the rows of a sample."""
+    sample = parsed.sample
+    document = members(sample, "attributes", "labels", "metadata") if parsed.document is None else dict(parsed.document)
+    document.pop("metadata", None)
+    canonical: dict[str, Any] = {"uuid": sample_id, "labels": {}}
+    if parsed.labels is not None:
+        document["labels"] = {}
+    canonical |= {
+        name: value
+        for name in ("name", "created_by", "priority", "readme")
+        if (value := getattr(sample, name)) is not None
+    }
+    created_at = parse_time(sample.created_at)
+    if created_at is not None:
+        canonical["created_at"] = time_text(created_at)
+    attributes = sample.attributes
+    frame_count, sensors = None, None
+    original = parsed.attributes if parsed.careful_attributes else None
+    if is_empty(attributes, original):
+        document["attributes"] = empty_json(attributes)
+    elif isinstance(attributes, SampleAttributes):
+        if attributes.sensors is not None:
+            sensors = _add_sensors(out, sample_id, attributes.sensors, original and original["sensors"], unit)
+            _compare(canonical, document, attributes, original, "sensors")
+            if not sensors:
+                del canonical["attributes"]
+                document["attributes"]["sensors"] = []
+        elif attributes.frames is not None:
+            frame_count = len(attributes.frames)
+            _add_frames(out, sample_id, 0, None, attributes.frames, original and original["frames"], unit)
+            _compare(canonical, document, attributes, original, "frames")
+        else:
+            _add_frame(out, sample_id, 0, None, 0, attributes, original, unit)
+    out.rows["samples"].append(
+        (
+            sample_id,
+            sample_index,
+            sample.name,
+            dataset,
+            frame_count,
+            sensors,
+            sample.metadata,
+            created_at,
+            sample.created_by,
+            sample.priority,
+            sample.readme,
+            extra_text(canonical, document),
+        )
+    )
+
+
+def _compare(canonical: dict[str, Any], document: dict[str, Any], attributes: Any, original: Any, rows: str) -> None:
+    """Enter what sample attributes say besides their frames or sensors on both sides of the comparison."""
+    canonical["attributes"] = {}
+    said = _plain(attributes, rows) if original is None else original
+    document["attributes"] = {name: value for name, value in said.items() if name != rows}
+
+
+def _plain(struct: Any, *without: str) -> dict[str, Any]:
+    """A Struct as plain values, without the members that are rows of their own."""
+    result: dict[str, Any] = {}
+    for name, value in members(struct, *without).items():
+        if isinstance(value, Raw):
+            result[name] = decode_json(value)
+        elif hasattr(value, "__struct_fields__"):
+            result[name] = _plain(value)
+        elif isinstance(value, list):
+            result[name] = [_plain(item) if hasattr(item, "__struct_fields__") else item for item in value]
+        else:
+            result[name] = value
+    return result
+
+
+def _add_sensors(
+    out: Rows, sample_id: str, sensors: list[SampleSensor], originals: list[Any] | None, unit: int
+) -> list[dict[str, Any]]:
+    result = []
+    for index, sensor in enumerate(sensors):
+        original = None if originals is None else originals[index]
+        canonical = members(sensor, "attributes")
+        document = dict(canonical) if original is None else dict(original)
+        attributes = sensor.attributes
+        said = None if original is None else original.get("attributes")
+        version, frame_count = None, None
+        if is_empty(attributes, said):
+            document["attributes"] = empty_json(attributes)
+        elif isinstance(attributes, SampleSensorAttributes):
+            version = format_version(attributes.format_version)
+            if attributes.frames is not None:
+                frame_count = len(attributes.frames)
+                _add_frames(out, sample_id, index, sensor.name, attributes.frames, said and said["frames"], unit)
+                _compare(canonical, document, attributes, said, "frames")
+            else:
+                document["attributes"] = {"format_version": attributes.format_version}
+                canonical["attributes"] = {}
+                frame = said and {k: v for k, v in said.items() if k != "format_version"}
+                _add_frame(out, sample_id, index, sensor.name, 0, attributes, frame, unit, "format_version")
+            canonical["attributes"]["format_version"] = version
+        result.append(
+            {
+                "name": sensor.name,
+                "task_type": sensor.task_type,
+                "format_version": version,
+                "frame_count": frame_count,
+                "extra": extra_text(canonical, document),
+            }
+        )
+    return result
+
+
+def _add_frames(
+    out: Rows,
+    sample_id: str,
+    sensor_index: int,
+    sensor: str | None,
+    frames: list[SampleFrame],
+    originals: list[Any] | None,
+    unit: int,
+) -> None:
+    for index, frame in enumerate(frames):
+        original = None if originals is None else originals[index]
+        _add_frame(out, sample_id, sensor_index, sensor, index, frame, original, unit)
+
+
+def _add_frame(
+    out: Rows,
+    sample_id: str,
+    sensor_index: int,
+    sensor: str | None,
+    frame_index: int,
+    frame: SampleFrame,
+    original: dict[str, Any] | None,
+    unit: int,
+    *elsewhere: str,
+) -> None:
+    key = (sample_id, sensor_index)
+    timestamp = parse_timestamp(frame.timestamp, unit)
+    image_url = frame.image.url if frame.image else None
+    pcd_url, pcd_type = (frame.pcd.url, frame.pcd.type) if frame.pcd else (None, None)
+    position = _values(frame.ego_pose and frame.ego_pose.position, _XYZ)
+    heading = _values(frame.ego_pose and frame.ego_pose.heading, _XYZW)
+    canonical = nest(
+        {
+            ("name",): frame.name,
+            ("timestamp",): timestamp,
+            ("image", "url"): image_url,
+            ("pcd", "url"): pcd_url,
+            ("pcd", "type"): pcd_type,
+            **{("ego_pose", "position", name): value for name, value in zip(_XYZ, position, strict=True)},
+            **{("ego_pose", "heading", name): value for name, value in zip(_XYZW, heading, strict=True)},
+            ("default_z",): frame.default_z,
+        }
+    )
+    document = _plain(frame, "images", "frames", "sensors", *elsewhere) if original is None else dict(original)
+    document.pop("images", None)
+    if frame.images == []:
+        document["images"] = []
+    out.rows["sample_frames"].append(
+        (
+            *key,
+            sensor,
+            frame_index,
+            frame.name,
+            timestamp,
+            image_url,
+            pcd_url,
+            pcd_type,
+            *position,
+            *heading,
+            frame.default_z,
+            extra_text(canonical, document),
+        )
+    )
+    for index, camera in enumerate(frame.images or ()):
+        said = None if original is None else original["images"][index]
+        out.rows["cameras"].append((*key, frame_index, index, *_camera(camera, said)))
+
+
+def _camera(camera: Camera, original: dict[str, Any] | None) -> tuple[Any, ...]:
+    matrix = _matrix(camera)
+    translation = _values(camera.extrinsics and camera.extrinsics.translation, _XYZ)
+    rotation = _values(camera.extrinsics and camera.extrinsics.rotation, _XYZW)
+    model = camera.distortion.model if camera.distortion else None
+    coefficients = camera.distortion.coefficients if camera.distortion else ABSENT
+    document = _plain(camera) if original is None else original
+    said = document.get("distortion")
+    canonical = nest(
+        {
+            ("name",): camera.name,
+            ("url",): camera.url,
+            ("row",): camera.row,
+            ("col",): camera.col,
+            ("intrinsics", "intrinsic_matrix"): matrix and [matrix[:3], matrix[3:6], matrix[6:]],
+            **{("extrinsics", "translation", name): value for name, value in zip(_XYZ, translation, strict=True)},
+            **{("extrinsics", "rotation", name): value for name, value in zip(_XYZW, rotation, strict=True)},
+            ("distortion", "model"): model,
+            ("distortion", "coefficients"): said.get("coefficients") if isinstance(said, dict) else None,
+            ("camera_convention",): camera.camera_convention,
+            ("rotation",): camera.rotation,
+        }
+    )
+    return (
+        camera.name,
+        camera.url,
+        camera.row,
+        camera.col,
+        matrix,
+        *translation,
+        *rotation,
+        model,
+        coefficients,
+        camera.camera_convention,
+        camera.rotation,
+        extra_text(canonical, document),
+    )
+
+
+def _matrix(camera: Camera) -> list[float] | None:
+    """The nine numbers of a 3 x 3 matrix, row-major; null for any other."""
+    if camera.intrinsics is None or not camera.intrinsics.intrinsic_matrix:
+        return None
+    rows = decode_json(camera.intrinsics.intrinsic_matrix)
+    if not isinstance(rows, list) or len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 for row in rows):
+        return None
+    numbers = [number for row in rows for number in row]
+    if not all(type(number) in (int, float) for number in numbers):
+        return None
+    return [float(number) for number in numbers]
+
+
+def _values(struct: Vector3 | Quaternion | None, names: tuple[str, ...]) -> list[float | None]:
+    return [None if struct is None else getattr(struct, name) for name in names]
+
+
+def nest(flat: dict[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Nested objects of the values that are not null, by path."""
+    result: dict[str, Any] = {}
+    for path, value in flat.items():
+        if value is not None:
+            inner = result
+            for name in path[:-1]:
+                inner = inner.setdefault(name, {})
+            inner[path[-1]] = value
+    return result

@@ -1,0 +1,170 @@
+"""LabelTables -> documents: the inverse of decode.
+
+Columns become Structs of `arrow_labels.wire` a batch at a time, those become JSON, and where a row has an `extra`, its
+merge patch is applied. Rows may come in any order: the indices in the keys give the order back. Labels and frames that
+have no row of their own but annotations (tables that a model made) are made up from the keys.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import fsspec
+import polars as pl
+
+from arrow_labels.decode.values import time_text
+from arrow_labels.encode.labels import OrderedLabels, ordered_labels
+from arrow_labels.encode.rows import patched, raw
+from arrow_labels.encode.samples import OrderedSamples, ordered_samples
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.tables import LabelTables
+from arrow_labels.wire import decode_json, encode_json
+
+__all__ = ["encode_labels", "write_release"]
+
+
+def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
+    """Label attributes, as the platform takes them, one label after the other.
+
+    Parameters
+    ----------
+    tables : LabelTables
+        Decoded labels, or tables of your own: rows in `segments`, `vectors` or `cuboids` are enough.
+
+    Yields
+    ------
+    sample_id : str
+    labelset : str
+    attributes : dict, list or None
+        Equal to what was decoded; None for a label that was null or had none.
+
+    Raises
+    ------
+    SchemaError
+        A key is null or stands twice, or a number is NaN or infinite.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> label = {"annotations": [{"id": 1, "category_id": 2}], "format_version": "0.1"}
+    >>> for sample_id, labelset, attributes in al.encode_labels(al.decode_labels([label])):
+    ...     print(sample_id, labelset, attributes == label)
+    0 ground-truth True
+    """
+    ordered = ordered_labels(tables)
+    for batch in ordered.batches():
+        for row, label in ordered.encode(batch):
+            attributes = None if label is None else label.get("attributes")
+            yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+
+
+def write_release(
+    tables: LabelTables,
+    target: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    storage_options: dict[str, Any] | None = None,
+) -> None:
+    """Write a release file: the way back, streamed.
+
+    Parameters
+    ----------
+    tables : LabelTables
+        Tables of one release, or of samples or labels without one.
+    target : str or path
+        Where to write: a path or any fsspec URL; `.gz`, `.bz2` and `.xz` compress. It appears when it is complete.
+    dataset : str, optional
+        Which release to write, by the name of its dataset, if the tables hold several.
+    storage_options : dict, optional
+        Options of the fsspec file system.
+
+    Raises
+    ------
+    SchemaError
+        The tables hold several releases and none is chosen, or they cannot be written as JSON.
+    TargetError
+        The target cannot be written.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> release = {"name": "v1", "dataset": {"name": "cars", "samples": [{"uuid": "a", "labels": {}}]}}
+    >>> al.write_release(al.decode_labels([release]), "memory://release.json")
+    >>> al.read_labels("memory://release.json").samples["sample_id"].to_pylist()
+    ['a']
+    """
+    header, samples = _header(tables, dataset)
+    ordered = ordered_samples(tables, samples)
+    labels = ordered_labels(tables, ordered.places)
+    mark = secrets.token_hex(16)
+    inner = header.get("dataset")
+    if isinstance(inner, dict) and "samples" in inner:
+        header = {**header, "dataset": {**inner, "samples": mark}}
+    before, found, after = encode_json(header).partition(b'"' + mark.encode() + b'"')
+    url = os.fspath(target)
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **(storage_options or {}))
+        with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", fsspec.utils.infer_compression(path)) as file:
+            file.write(before)
+            if found:
+                file.write(b"[")
+                for place, sample in enumerate(_samples(ordered, labels)):
+                    file.write((b",\n" if place else b"\n") + encode_json(sample))
+                file.write(b"]")
+                file.write(after)
+    except (OSError, ImportError) as error:
+        raise TargetError(f"Expected a target that can be written, got {error} - for {url}") from error
+
+
+def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:
+    """The release without its samples, and the rows of its samples."""
+    releases = tables.datasets.to_pylist()
+    samples = pl.from_arrow(tables.samples)
+    assert isinstance(samples, pl.DataFrame)
+    if dataset is not None:
+        releases = [row for row in releases if row["dataset"] == dataset]
+        samples = samples.filter(pl.col("dataset") == dataset)
+        if not releases:
+            raise SchemaError(f"Expected a release of dataset {dataset!r}, got none")
+    if len(releases) > 1:
+        names = ", ".join(repr(row["dataset"]) for row in releases)
+        raise SchemaError(f"Expected one release, got {len(releases)} (datasets {names}): choose with dataset=")
+    if not releases:
+        return {"dataset": {"samples": []}}, samples
+    row = releases[0]
+    inner = {
+        "name": row["dataset"],
+        "task_type": row["task_type"],
+        "task_attributes": raw(row["task_attributes"]),
+        "labelsets": raw(row["labelsets"]),
+        "samples": [],
+    }
+    header = {
+        name: time_text(value) if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if name in ("name", "description", "created_at") and value is not None
+    }
+    header["dataset"] = {name: value for name, value in inner.items() if value is not None}
+    return patched(header, row["extra"]), samples
+
+
+def _samples(samples: OrderedSamples, labels: OrderedLabels) -> Iterator[Any]:
+    """Each sample with its labels."""
+    done = 0
+    of_sample: dict[str, Any] = {}
+    current: int | None = None
+    for batch in labels.batches():
+        for row, label in labels.encode(batch):
+            if current is not None and row["sample"] != current:
+                yield from samples.encode(done, current, of_sample)
+                done, of_sample = current + 1, {}
+            current = row["sample"]
+            of_sample[row["labelset"]] = label
+    if current is not None:
+        yield from samples.encode(done, current, of_sample)
+        done = current + 1
+    yield from samples.encode(done, samples.rows.height, {})

@@ -1,0 +1,245 @@
+"""Tables -> label attributes, some labels at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from arrow_labels.encode.rows import annotations_json, frame_json, label_json, link_json, patched
+from arrow_labels.errors import SchemaError
+from arrow_labels.schema import ANNOTATION_TABLES, FRAME_KEY, KEYS, LABEL_KEY
+from arrow_labels.tables import LabelTables
+
+_BATCH_ROWS = 100_000
+"""Annotations that are objects at the same time, unless one label has more."""
+_POINTS_A_ROW = 100
+"""Point ids that weigh as much as one annotation."""
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass
+class OrderedLabels:
+    """Labels in the order that they are written, their frames, links and annotations in the order of the labels.
+
+    `places` says for each row of frames and links which label, and for each annotation which frame it belongs to.
+    """
+
+    labels: pl.DataFrame
+    frames: pl.DataFrame
+    links: pl.DataFrame
+    annotations: dict[str, pa.Table]
+    places: dict[str, Places]
+
+    def batches(self) -> Iterator[range]:
+        """Ranges of labels with a bounded number of annotations."""
+        frame_counts = np.zeros(self.frames.height, np.int64)
+        for table in ANNOTATION_TABLES:
+            frame_counts += np.bincount(self.places[table], minlength=len(frame_counts))
+        frame_counts += self.frames["point_annotations"].list.len().fill_null(0).to_numpy() // _POINTS_A_ROW
+        counts = np.bincount(self.places["frames"], frame_counts, self.labels.height)
+        start, rows = 0, 0
+        for place, count in enumerate(counts.tolist()):
+            if rows and rows + count > _BATCH_ROWS:
+                yield range(start, place)
+                start, rows = place, 0
+            rows += count
+        if start < self.labels.height:
+            yield range(start, self.labels.height)
+
+    def encode(self, batch: range) -> Iterator[tuple[dict[str, Any], Any]]:
+        """The `labels` row and the JSON of each label of a range."""
+        first, last = _span(self.places["frames"], batch)
+        point_ids = self.frames["point_annotations"][first:last]
+        frame_rows = self.frames[first:last].drop("point_annotations").to_dicts()
+        label_places = self.places["frames"][first:last] - batch.start
+        frames: list[list[tuple[dict[str, Any], dict[str, Any]]]] = [[] for _ in batch]
+        by_frame = self._annotations(range(first, last))
+        for row, label, annotations, ids in zip(frame_rows, label_places.tolist(), by_frame, point_ids, strict=True):
+            frames[label].append((row, frame_json(row, annotations, ids)))
+        links: list[list[Any]] = [[] for _ in batch]
+        first, last = _span(self.places["links"], batch)
+        link_places = self.places["links"][first:last] - batch.start
+        for row, label in zip(self.links[first:last].to_dicts(), link_places.tolist(), strict=True):
+            links[label].append(link_json(row))
+        rows = self.labels[batch.start : batch.stop].to_dicts()
+        for row, label_frames, label_links in zip(rows, frames, links, strict=True):
+            yield row, label_json(row, attributes_json(row, label_frames, label_links))
+
+    def _annotations(self, frames: range) -> list[list[Any]]:
+        """The annotations of each frame of a range, of all kinds, in order."""
+        items: list[Any] = []
+        owners, indices = [], []
+        for table in ANNOTATION_TABLES:
+            first, last = _span(self.places[table], frames)
+            if first == last:
+                continue
+            rows = pl.from_arrow(self.annotations[table].slice(first, last - first))
+            assert isinstance(rows, pl.DataFrame)
+            items += annotations_json(table, rows)
+            owners.append(self.places[table][first:last] - frames.start)
+            indices.append(rows["annotation_index"].to_numpy())
+        if not items:
+            return [[] for _ in frames]
+        owner = np.concatenate(owners)
+        if len(owners) > 1:
+            order = np.lexsort((np.concatenate(indices), owner))
+            items = [items[place] for place in order.tolist()]
+        ends = np.cumsum(np.bincount(owner, minlength=len(frames))).tolist()
+        return [items[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def attributes_json(row: dict[str, Any], frames: list[tuple[dict[str, Any], Any]], links: list[Any]) -> Any:
+    """Label attributes of a `labels` row, its frames and its links; None for a label without any."""
+    sensors = row["sensors"] or _implied_sensors(frames)
+    attributes: dict[str, Any] = {}
+    if sensors:
+        attributes["sensors"] = [_sensor_json(sensor, index, frames) for index, sensor in enumerate(sensors)]
+    elif row["frame_count"] is not None or (frames and frames[-1][0]["frame_index"] > 0):
+        attributes["frames"] = _sequence(row["frame_count"], frames)
+    elif frames:
+        attributes = frames[0][1]
+    elif not links:
+        return None
+    if row["format_version"] is not None:
+        attributes.setdefault("format_version", row["format_version"])
+    if links:
+        attributes["links"] = links
+    return attributes
+
+
+def _implied_sensors(frames: list[tuple[dict[str, Any], Any]]) -> list[dict[str, Any]]:
+    """The sensors that frames name, for a label that has no row to say so."""
+    names = {row["sensor_index"]: row["sensor"] for row, _ in frames}
+    if set(names) <= {0} and names.get(0) is None:
+        return []
+    empty = {"task_type": None, "format_version": None, "frame_count": None, "extra": None}
+    return [{"name": names.get(index), **empty} for index in range(max(names) + 1)]
+
+
+def _sensor_json(sensor: dict[str, Any], index: int, frames: list[tuple[dict[str, Any], Any]]) -> Any:
+    own = [(row, frame) for row, frame in frames if row["sensor_index"] == index]
+    result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
+    if sensor["frame_count"] is not None or len(own) > 1:
+        result["attributes"] = {"frames": _sequence(sensor["frame_count"], own)}
+        if sensor["format_version"] is not None:
+            result["attributes"]["format_version"] = sensor["format_version"]
+    elif own:
+        result["attributes"] = own[0][1]
+    return patched(result, sensor["extra"])
+
+
+def _sequence(count: int | None, frames: list[tuple[dict[str, Any], Any]]) -> list[Any]:
+    """Frames in their places; a frame without a row is one without annotations."""
+    length = max([count or 0, *(row["frame_index"] + 1 for row, _ in frames)])
+    result: list[Any] = [{"annotations": []} for _ in range(length)]
+    for row, frame in frames:
+        result[row["frame_index"]] = frame
+    return result
+
+
+def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = None) -> OrderedLabels:
+    """Labels in the order of their rows, or of their samples.
+
+    Parameters
+    ----------
+    tables : LabelTables
+        The tables, in any order.
+    sample_places : pl.DataFrame, optional
+        `sample_id` and `sample`, its place: labels of other samples are left out.
+
+    Raises
+    ------
+    SchemaError
+        A key is null, or two rows have the same key.
+    """
+    labels = _frame(tables, "labels")
+    frames = _frame(tables, "frames")
+    links = _frame(tables, "links")
+    keys = {table: _keys(tables, table) for table in ANNOTATION_TABLES}
+    named = pl.concat([frames.select(FRAME_KEY), *(key.select(FRAME_KEY) for key in keys.values())])
+    frames = _complete(frames, named.unique(maintain_order=True), FRAME_KEY, keys)
+    named = pl.concat([frames.select(LABEL_KEY), links.select(LABEL_KEY)])
+    labels = _complete(labels, named.unique(maintain_order=True), LABEL_KEY, {})
+    if sample_places is not None:
+        labels = labels.join(sample_places, on="sample_id", how="inner", maintain_order="left").sort(
+            "sample", maintain_order=True
+        )
+    label_keys = labels.select(LABEL_KEY).with_row_index("place")
+    frames, frame_places = _place(frames, label_keys, LABEL_KEY, ("sensor_index", "frame_index"))
+    links, link_places = _place(links, label_keys, LABEL_KEY, ("link_index",))
+    places = {"frames": frame_places, "links": link_places}
+    frame_keys = frames.select(FRAME_KEY).with_row_index("place")
+    annotations = {}
+    for table in ANNOTATION_TABLES:
+        found = _places(keys[table], frame_keys, FRAME_KEY)
+        order = np.lexsort((keys[table]["annotation_index"].to_numpy(), found))
+        order = order[np.searchsorted(found[order], 0) :]
+        annotations[table] = tables[table]
+        if len(order) != len(found) or (np.diff(order) != 1).any():
+            annotations[table] = tables[table].take(order)
+        places[table] = found[order]
+    return OrderedLabels(labels, frames, links, annotations, places)
+
+
+def _frame(tables: LabelTables, table: str) -> pl.DataFrame:
+    frame = pl.from_arrow(tables[table])
+    assert isinstance(frame, pl.DataFrame)
+    _check_keys(table, frame.select(KEYS[table]))
+    return frame
+
+
+def _keys(tables: LabelTables, table: str) -> pl.DataFrame:
+    frame = pl.from_arrow(tables[table].select([*KEYS[table], "sensor", "timestamp"]))
+    assert isinstance(frame, pl.DataFrame)
+    _check_keys(table, frame.select(KEYS[table]))
+    return frame
+
+
+def _check_keys(table: str, keys: pl.DataFrame) -> None:
+    for column in keys:
+        if column.null_count():
+            raise SchemaError(f"Expected a key, got null - in column `{column.name}` of table `{table}`")
+    repeated = keys.is_duplicated()
+    if repeated.any():
+        row = keys.row(int(repeated.arg_max() or 0), named=True)
+        raise SchemaError(f"Expected each key once, got {row} more than once - in table `{table}`")
+
+
+def _complete(
+    rows: pl.DataFrame, named: pl.DataFrame, key: tuple[str, ...], annotations: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """`rows` and, for each key that is named but has no row, one that has only the key."""
+    missing = named.join(rows.select(key), on=key, how="anti", maintain_order="left")
+    if missing.is_empty():
+        return rows
+    if annotations:
+        said = pl.concat(list(annotations.values())).select(*key, "sensor", "timestamp").unique(key)
+        missing = missing.join(said, on=key, how="left", maintain_order="left")
+    return pl.concat([rows, missing], how="diagonal")
+
+
+def _places(rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...]) -> Places:
+    """For each row the place of its key; -1 where the key is left out."""
+    joined = rows.select(key).join(keys, on=key, how="left", maintain_order="left")
+    return joined["place"].cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def _place(
+    rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...], within: tuple[str, ...]
+) -> tuple[pl.DataFrame, Places]:
+    """Rows in the order of the places of their keys, then of the columns `within`; rows that are left out dropped."""
+    rows = rows.with_columns(pl.Series("place", _places(rows, keys, key))).filter(pl.col("place") >= 0)
+    rows = rows.sort("place", *within, maintain_order=True)
+    return rows.drop("place"), rows["place"].to_numpy()
+
+
+def _span(places: Places, wanted: range) -> tuple[int, int]:
+    first, last = np.searchsorted(places, [wanted.start, wanted.stop])
+    return int(first), int(last)

@@ -1,0 +1,113 @@
+"""What can go wrong, as one tree.
+
+::
+
+    ValueError
+    └── ArrowLabelsError        anything this library refuses
+        ├── DecodeError         a document, or a part of it, is not a label (source, sample_id, path)
+        ├── SchemaError         tables that do not have the columns of ``arrow_labels.schema``
+        ├── FetchError          a path, glob, URL or folder that gives nothing, or cannot be read
+        └── TargetError         a place that cannot be written, or is not a complete table folder
+    ImportError
+    └── MissingExtraError       an optional package is not installed; names the pip command
+
+Every message says what was expected, what was found, and where.
+"""
+
+from __future__ import annotations
+
+
+class ArrowLabelsError(ValueError):
+    """The base of every error that this library raises on purpose."""
+
+
+class DecodeError(ArrowLabelsError):
+    """A document, or a part of it, that is not what the label format says.
+
+    Parameters
+    ----------
+    message : str
+        What was expected and what was found.
+    source : str, optional
+        The document: its path or URL, or its place in the list.
+    sample_id : str, optional
+        The sample that the part belongs to.
+    labelset : str, optional
+        The labelset that the part belongs to.
+    path : str
+        JSON path of the value. Within a label it starts at the label's ``attributes``.
+
+    Examples
+    --------
+    >>> error = DecodeError("Expected `int`, got `str`", source="release.json", sample_id="s1",
+    ...                     path="$.frames[3].annotations[0].track_id")
+    >>> print(error)
+    Expected `int`, got `str` - at `$.frames[3].annotations[0].track_id` in release.json (sample s1)
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str | None = None,
+        sample_id: str | None = None,
+        labelset: str | None = None,
+        path: str = "$",
+    ) -> None:
+        self.message = message
+        self.source = source
+        self.sample_id = sample_id
+        self.labelset = labelset
+        self.path = path
+        where = f" in {source}" if source else ""
+        who = ", ".join(
+            f"{name} {value}" for name, value in (("sample", sample_id), ("labelset", labelset)) if value is not None
+        )
+        super().__init__(f"{message} - at `{path}`{where}" + (f" ({who})" if who else ""))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        state = {
+            "source": self.source,
+            "sample_id": self.sample_id,
+            "labelset": self.labelset,
+            "path": self.path,
+        }
+        return _decode_error, (self.message, state)
+
+
+def _decode_error(message: str, state: dict[str, str]) -> DecodeError:
+    return DecodeError(message, **state)
+
+
+class SchemaError(ArrowLabelsError):
+    """Tables whose names, columns or types are not those of ``arrow_labels.schema``."""
+
+
+class FetchError(ArrowLabelsError):
+    """A path, glob, URL or folder that gives nothing, or that cannot be read."""
+
+
+class TargetError(ArrowLabelsError):
+    """A target that exists already, cannot be written, or is not complete."""
+
+
+class MissingExtraError(ImportError):
+    """An optional package that is not installed.
+
+    Examples
+    --------
+    >>> print(MissingExtraError("deltalake", extra="delta"))
+    deltalake is not installed: python -m pip install 'arrow-labels[delta]'
+    """
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(f"{package} is not installed: python -m pip install 'arrow-labels[{extra}]'")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _missing_extra, (self.package, self.extra)
+
+
+def _missing_extra(package: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(package, extra=extra)

@@ -1,0 +1,133 @@
+"""Sources -> LabelTables: files, folders, globs, archives and URLs of any fsspec file system.
+
+A release is split by samples without being parsed whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from arrow_labels.decode import OnError, TimestampUnit, reader
+from arrow_labels.sources import documents, resolve, total_bytes
+from arrow_labels.tables import LabelTables
+
+Progress = Callable[[int, int | None], None]
+
+
+def read_labels(
+    source: Any,
+    *,
+    task_type: str | None = None,
+    timestamp_unit: TimestampUnit = "ns",
+    labelsets: Collection[str] | None = None,
+    tables: Collection[str] | None = None,
+    storage_options: dict[str, Any] | None = None,
+    on_error: OnError = "raise",
+) -> LabelTables:
+    """Read labels whole, into memory.
+
+    Parameters
+    ----------
+    source : str, path, file, bytes, dict, pydantic model, or a list of those
+        Path, URL of any fsspec file system, glob, or folder; `.json`, `.jsonl` and `.ndjson` files, also compressed
+        (`.gz`, `.zst`, `.bz2`, `.xz`) or in a `.zip`; an open binary file; or documents that are in memory.
+    task_type, timestamp_unit, labelsets, tables, on_error
+        As in `decode_labels`.
+    storage_options : dict, optional
+        Options of the fsspec file system.
+
+    Returns
+    -------
+    LabelTables
+        Rows in the order of the documents; files of a folder or glob sorted by path.
+
+    Raises
+    ------
+    FetchError
+        The source holds no document, or cannot be read.
+    DecodeError
+        A document is not a label (with ``on_error="raise"``).
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> tables = al.read_labels({"annotations": [{"id": 1, "category_id": 0}]})
+    >>> tables["segments"].num_rows
+    1
+    """
+    return LabelTables.concat(
+        iter_labels(
+            source,
+            task_type=task_type,
+            timestamp_unit=timestamp_unit,
+            labelsets=labelsets,
+            tables=tables,
+            storage_options=storage_options,
+            on_error=on_error,
+        )
+    )
+
+
+def iter_labels(
+    source: Any,
+    *,
+    batch_bytes: int = 64 << 20,
+    task_type: str | None = None,
+    timestamp_unit: TimestampUnit = "ns",
+    labelsets: Collection[str] | None = None,
+    tables: Collection[str] | None = None,
+    storage_options: dict[str, Any] | None = None,
+    on_error: OnError = "raise",
+    progress: Progress | None = None,
+) -> Iterator[LabelTables]:
+    """Read labels a batch at a time, in bounded memory.
+
+    Parameters
+    ----------
+    source
+        As in `read_labels`.
+    batch_bytes : int
+        JSON that makes one batch; a sample is never divided.
+    task_type, timestamp_unit, labelsets, tables, storage_options, on_error
+        As in `read_labels`.
+    progress : callable, optional
+        Called with the bytes of JSON that are done and, where it is known, how many there are in all.
+
+    Yields
+    ------
+    LabelTables
+        Together, in order, what `read_labels` gives.
+
+    Raises
+    ------
+    FetchError, DecodeError
+        As in `read_labels`.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> labels = [{"annotations": [{"id": id, "category_id": 0}]} for id in range(3)]
+    >>> sum(part["segments"].num_rows for part in al.iter_labels(labels, batch_bytes=1))
+    3
+    """
+    if batch_bytes < 1:
+        raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
+    run = reader(task_type, timestamp_unit, labelsets, tables, on_error, batch_bytes)
+    items = list(resolve(source, storage_options))
+    total = total_bytes(items)
+    batches: list[dict[str, pa.RecordBatch]] = []
+    size, done = 0, 0
+    for nbytes, batch in run.batches(documents(items, on_error)):
+        batches.append(batch)
+        size += nbytes
+        done += nbytes
+        if progress is not None:
+            progress(done, total)
+        if size >= batch_bytes:
+            yield LabelTables.from_batches(batches)
+            batches, size = [], 0
+    if batches:
+        yield LabelTables.from_batches(batches)

@@ -1,0 +1,149 @@
+"""`LabelTables`: one `pa.Table` for each table of the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from html import escape
+
+import polars as pl
+import pyarrow as pa
+
+from arrow_labels.errors import SchemaError
+from arrow_labels.schema import ANNOTATION_COLUMNS, ANNOTATION_TABLES, SCHEMAS
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LabelTables:
+    """Labels as thirteen Arrow tables.
+
+    Each attribute is a `pa.Table` with the columns of `arrow_labels.schema`; a table that is not given is empty.
+
+    Raises
+    ------
+    SchemaError
+        A table has other columns, or columns of other types.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+    >>> tables["segments"].num_rows, [name for name, table in tables if table.num_rows]
+    (1, ['labels', 'frames', 'segments'])
+    """
+
+    datasets: pa.Table = None
+    categories: pa.Table = None
+    attribute_specs: pa.Table = None
+    samples: pa.Table = None
+    sample_frames: pa.Table = None
+    cameras: pa.Table = None
+    labels: pa.Table = None
+    frames: pa.Table = None
+    segments: pa.Table = None
+    vectors: pa.Table = None
+    cuboids: pa.Table = None
+    links: pa.Table = None
+    rejects: pa.Table = None
+
+    def __post_init__(self) -> None:
+        for name, schema in SCHEMAS.items():
+            table = getattr(self, name)
+            if table is None:
+                object.__setattr__(self, name, schema.empty_table())
+            elif not isinstance(table, pa.Table):
+                raise SchemaError(f"Expected `pa.Table`, got `{type(table).__name__}` - for table `{name}`")
+            elif not table.schema.equals(schema):
+                raise SchemaError(f"{_schema_difference(table.schema, schema)} - in table `{name}`")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the tables."""
+        return tuple(field.name for field in fields(self))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tables."""
+        return sum(table.nbytes for _, table in self)
+
+    @property
+    def annotations(self) -> pl.LazyFrame:
+        """The columns that all annotations have, of the three annotation tables together, as a Polars LazyFrame.
+
+        Examples
+        --------
+        >>> import arrow_labels as al
+        >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+        >>> tables.annotations.select("id", "category_id").collect().rows()
+        [(1, 0)]
+        """
+        frames = [pl.from_arrow(self[name].select(ANNOTATION_COLUMNS)) for name in ANNOTATION_TABLES]
+        return pl.concat([frame.lazy() for frame in frames if isinstance(frame, pl.DataFrame)])
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in SCHEMAS:
+            raise KeyError(f"Expected one of {', '.join(SCHEMAS)}, got {name!r}")
+        table: pa.Table = getattr(self, name)
+        return table
+
+    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
+        return ((name, self[name]) for name in self.names)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelTables):
+            return NotImplemented
+        return all(table.equals(other[name]) for name, table in self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.names))
+        lines = [f"  {name:<{width}} {table.num_rows:>12,}" for name, table in self]
+        return "\n".join([f"LabelTables ({self.nbytes:,} bytes)", *lines])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><td>{escape(name)}</td><td style='text-align:right'>{table.num_rows:,}</td>"
+            f"<td style='text-align:right'>{table.nbytes:,}</td></tr>"
+            for name, table in self
+        )
+        return f"<table><thead><tr><th>table</th><th>rows</th><th>bytes</th></tr></thead><tbody>{cells}</tbody></table>"
+
+    @classmethod
+    def concat(cls, parts: Iterable[LabelTables]) -> LabelTables:
+        """The rows of several `LabelTables`, one after the other, without a copy.
+
+        Parameters
+        ----------
+        parts : iterable of LabelTables
+            In the order that the rows shall have.
+
+        Returns
+        -------
+        LabelTables
+        """
+        parts = list(parts)
+        if not parts:
+            return cls()
+        return cls(**{name: pa.concat_tables([part[name] for part in parts]) for name in SCHEMAS})
+
+    @classmethod
+    def from_batches(cls, batches: Iterable[Mapping[str, pa.RecordBatch]]) -> LabelTables:
+        """Tables of record batches that come in pieces, each a mapping of table to batch."""
+        pieces: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
+        for batch in batches:
+            for name, piece in batch.items():
+                pieces[name].append(piece)
+        return cls(**{name: pa.Table.from_batches(found, SCHEMAS[name]) for name, found in pieces.items() if found})
+
+
+def _schema_difference(got: pa.Schema, expected: pa.Schema) -> str:
+    for name in expected.names:
+        if name not in got.names:
+            return f"Expected column `{name}`, got none"
+        if got.field(name).type != expected.field(name).type:
+            return f"Expected column `{name}` of type `{expected.field(name).type}`, got `{got.field(name).type}`"
+    extra = [name for name in got.names if name not in expected.names]
+    if extra:
+        return f"Expected no column `{extra[0]}`"
+    return f"Expected columns in the order {', '.join(expected.names)}"

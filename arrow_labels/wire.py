@@ -1,0 +1,325 @@
+"""The label format on the wire: one msgspec Struct an object, and module-level decoders.
+
+Knows JSON, not Arrow. The Structs refuse unknown keys, so that what they accept they hold whole; a document that they
+refuse goes through `arrow_labels.decode.careful`. JSON that is only passed on stays `msgspec.Raw`; the empty `ABSENT`
+stands for a member that is not there. Encoding leaves out members that are absent or null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+ABSENT: Final = Raw(b"")
+
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Timestamp = str | int | float
+FormatVersion = str | int | float
+Nothing = tuple[()]
+"""The `[]` that real files hold where attributes are missing."""
+
+# Numbers that a native parser turns into a buffer later: Raw here, and these types say what must be in them.
+Points = list[Annotated[list[float], Meta(min_length=2, max_length=3)]]
+PointIds = list[Int32]
+RawPoints = Annotated[Raw, Meta(extra={"holds": Points})]
+RawPointIds = Annotated[Raw, Meta(extra={"holds": PointIds})]
+
+SEGMENT: Final = None
+VECTOR_TYPES: Final = frozenset({"bbox", "polygon", "polyline", "point"})
+CUBOID_TYPES: Final = frozenset({"cuboid", "cuboid-sync"})
+TASK_TYPES: Final = (
+    "segmentation-bitmap",
+    "segmentation-bitmap-highres",
+    "vector",
+    "bboxes",
+    "keypoints",
+    "image-segmentation-sequence",
+    "image-vector-sequence",
+    "pointcloud-segmentation",
+    "pointcloud-cuboid",
+    "pointcloud-vector",
+    "pointcloud-segmentation-sequence",
+    "pointcloud-cuboid-sequence",
+    "pointcloud-vector-sequence",
+    "multisensor-sequence",
+)
+
+
+class Wire(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """An object of the label format; `gc=False` because no object can be part of a cycle."""
+
+
+class Vector3(Wire):
+    """`{x, y, z}`."""
+
+    x: float | None = None
+    y: float | None = None
+    z: float | None = None
+
+
+class Quaternion(Wire):
+    """`{qx, qy, qz, qw}`, w last."""
+
+    qx: float | None = None
+    qy: float | None = None
+    qz: float | None = None
+    qw: float | None = None
+
+
+class Motion(Wire):
+    """`{absolute, relative}`: a velocity or an acceleration."""
+
+    absolute: float | None = None
+    relative: float | None = None
+
+
+class Annotation(Wire):
+    """Any annotation; `type` says which kind."""
+
+    category_id: Int64
+    id: Int64 | None = None
+    track_id: Int64 | None = None
+    type: Literal["bbox", "polygon", "polyline", "point", "cuboid", "cuboid-sync"] | None = None
+    points: RawPoints = ABSENT
+    position: Vector3 | None = None
+    dimensions: Vector3 | None = None
+    yaw: float | None = None
+    rotation: Quaternion | None = None
+    attributes: Raw = ABSENT
+    is_keyframe: bool | None = None
+    index: Int32 | None = None
+    velocity: Motion | None = None
+    acceleration: Motion | None = None
+
+
+class Url(Wire):
+    """`{url}`: a bitmap or an image."""
+
+    url: str | None = None
+
+
+class Frame(Wire):
+    """One frame of a label."""
+
+    annotations: list[Annotation] | None = None
+    timestamp: Timestamp | None = None
+    format_version: FormatVersion | None = None
+    image_attributes: Raw = ABSENT
+    segmentation_bitmap: Url | None = None
+    point_annotations: RawPointIds = ABSENT
+
+
+class Link(Wire):
+    """A relation between two tracks."""
+
+    from_id: Int64 | None = None
+    to_id: Int64 | None = None
+    attributes: Raw = ABSENT
+    frames: Raw = ABSENT
+
+
+class SensorAttributes(Frame):
+    """What a label says for one sensor: a frame, or `frames`."""
+
+    frames: list[Frame] | None = None
+
+
+class Sensor(Wire):
+    """One sensor of a multi-sensor label."""
+
+    name: str | None = None
+    task_type: str | None = None
+    attributes: SensorAttributes | Nothing | None = None
+
+
+class Attributes(SensorAttributes):
+    """The label proper: a frame, `frames` or `sensors`."""
+
+    sensors: list[Sensor] | None = None
+    links: list[Link] | None = None
+
+
+class Label(Wire):
+    """A label with what is known about it."""
+
+    sample_uuid: str | None = None
+    label_type: str | None = None
+    label_status: str | None = None
+    labelset: str | None = None
+    attributes: Attributes | Nothing | None = None
+    created_at: str | None = None
+    created_by: str | None = None
+    updated_at: str | None = None
+    updated_by: str | None = None
+    score: float | None = None
+    rating: float | None = None
+    reviewed_at: str | None = None
+    reviewed_by: str | None = None
+
+
+class Pcd(Wire):
+    """A point cloud file."""
+
+    url: str | None = None
+    type: str | None = None
+
+
+class EgoPose(Wire):
+    """Position and heading of the ego vehicle in world coordinates."""
+
+    position: Vector3 | None = None
+    heading: Quaternion | None = None
+
+
+class Intrinsics(Wire):
+    """`{intrinsic_matrix}`."""
+
+    intrinsic_matrix: Raw = ABSENT
+
+
+class Extrinsics(Wire):
+    """Pose of a camera relative to the ego pose."""
+
+    translation: Vector3 | None = None
+    rotation: Quaternion | None = None
+
+
+class Distortion(Wire):
+    """Distortion model of a camera and its coefficients."""
+
+    model: str | None = None
+    coefficients: Raw = ABSENT
+
+
+class Camera(Wire):
+    """A camera image that goes with a point cloud."""
+
+    url: str | None = None
+    name: str | None = None
+    row: Int32 | None = None
+    col: Int32 | None = None
+    intrinsics: Intrinsics | None = None
+    extrinsics: Extrinsics | None = None
+    distortion: Distortion | None = None
+    camera_convention: str | None = None
+    rotation: float | None = None
+
+
+class SampleFrame(Wire):
+    """One frame of a sample."""
+
+    image: Url | None = None
+    name: str | None = None
+    timestamp: Timestamp | None = None
+    pcd: Pcd | None = None
+    images: list[Camera] | None = None
+    ego_pose: EgoPose | None = None
+    default_z: float | None = None
+
+
+class SampleSensorAttributes(SampleFrame):
+    """What a sample has for one sensor: a frame, or `frames`."""
+
+    frames: list[SampleFrame] | None = None
+    format_version: FormatVersion | None = None
+
+
+class SampleSensor(Wire):
+    """One sensor of a multi-sensor sample."""
+
+    name: str | None = None
+    task_type: str | None = None
+    attributes: SampleSensorAttributes | Nothing | None = None
+
+
+class SampleAttributes(SampleSensorAttributes):
+    """The data of a sample: a frame, `frames` or `sensors`."""
+
+    sensors: list[SampleSensor] | None = None
+
+
+class Sample(Wire):
+    """A sample with its labels."""
+
+    uuid: str | None = None
+    name: str | None = None
+    attributes: SampleAttributes | Nothing | None = None
+    metadata: Raw = ABSENT
+    created_at: str | None = None
+    created_by: str | None = None
+    priority: float | None = None
+    readme: str | None = None
+    labels: dict[str, Label | None] | None = None
+
+
+class SampleHead(Struct, gc=False):
+    """A sample whose labels are not decoded yet."""
+
+    labels: dict[str, Raw] | None = None
+
+
+class Dataset(Wire):
+    """The dataset of a release; its samples are split but not decoded."""
+
+    name: str | None = None
+    task_type: str | None = None
+    task_attributes: Raw = ABSENT
+    labelsets: Raw = ABSENT
+    samples: list[Raw] | None = None
+
+
+class Release(Wire):
+    """A release file."""
+
+    name: str | None = None
+    description: str | None = None
+    created_at: str | None = None
+    dataset: Dataset | None = None
+
+
+class Specification(Wire):
+    """A definition of an attribute."""
+
+    name: str | None = None
+    input_type: str | None = None
+    values: list[Any] | None = None
+    default_value: Raw = ABSENT
+    min: Any = None
+    max: Any = None
+    step: Any = None
+    is_mandatory: bool | None = None
+    is_track_level: bool | None = None
+
+
+class Category(Wire):
+    """A category of a dataset."""
+
+    id: Int64
+    name: str | None = None
+    color: list[float] | None = None
+    has_instances: bool | None = None
+
+
+encode_json = msgspec.json.Encoder().encode
+decode_json = msgspec.json.decode
+decode_raws = msgspec.json.Decoder(list[Raw]).decode
+decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+decode_release = msgspec.json.Decoder(Release).decode
+decode_dataset = msgspec.json.Decoder(Dataset).decode
+decode_sample = msgspec.json.Decoder(Sample).decode
+decode_sample_head = msgspec.json.Decoder(SampleHead).decode
+decode_sample_attributes = msgspec.json.Decoder(SampleAttributes | Nothing | None).decode
+decode_label = msgspec.json.Decoder(Label | None).decode
+decode_attributes = msgspec.json.Decoder(Attributes | Nothing | None).decode
+decode_category = msgspec.json.Decoder(Category).decode
+decode_specification = msgspec.json.Decoder(Specification).decode
+decode_points = msgspec.json.Decoder(Points).decode
+decode_point_ids = msgspec.json.Decoder(PointIds).decode
+
+
+def json_text(value: object) -> str:
+    """Compact JSON of plain values, Structs and Raw."""
+    return encode_json(value).decode()
