@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 import fsspec
@@ -147,7 +148,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
 def _name(fs: fsspec.AbstractFileSystem, path: str, url: str) -> str:
     """A file's name: relative where the source was, a URL where that was one."""
     if isinstance(fs, LocalFileSystem):
-        return path if os.path.isabs(url) or "://" in url else os.path.relpath(path)
+        return path if Path(url).is_absolute() or "://" in url else os.path.relpath(path)
     return shown(fs.unstrip_protocol(path))
 
 
@@ -186,8 +187,8 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
         if isinstance(item, File):
             name, found = item.name, _documents(item)
         else:
-            name = getattr(item, "name", None) if hasattr(item, "read") else None
-            name = name if isinstance(name, str) else f"<document {index}>"
+            given = getattr(item, "name", None) if hasattr(item, "read") else None
+            name = given if isinstance(given, str) else f"<document {index}>"
             found = _in_memory(item, name, str(index))
         try:
             yield from found

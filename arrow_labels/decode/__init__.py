@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -120,7 +121,7 @@ def to_bytes(document: Any, source: str | None) -> bytes | memoryview:
         document = document.encode("utf-8", "surrogatepass")
     if isinstance(document, bytes | bytearray | memoryview):
         view = memoryview(document).cast("B")
-        return view[3:] if view[:3] == b"\xef\xbb\xbf" else view
+        return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
     if hasattr(document, "model_dump"):
         document = document.model_dump(mode="json", exclude_unset=True)
     if not isinstance(document, Mapping):

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Raw
 
 from arrow_labels.decode.columns import (
     Ints,
-    NotExact,
+    NotExactError,
     constant,
     flags,
     floats,
@@ -23,9 +24,9 @@ from arrow_labels.decode.columns import (
     points_column,
 )
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.wire import CUBOID_TYPES, VECTOR_TYPES, Annotation, Raw
+from arrow_labels.wire import CUBOID_TYPES, VECTOR_TYPES, Annotation
 
-KINDS = {None: 0, **dict.fromkeys(VECTOR_TYPES, 1), **dict.fromkeys(CUBOID_TYPES, 2)}
+KINDS: dict[str | None, int] = {None: 0, **dict.fromkeys(VECTOR_TYPES, 1), **dict.fromkeys(CUBOID_TYPES, 2)}
 """Place of the table in `ANNOTATION_TABLES` for each `type`."""
 
 _FEW_IDS = 1 << 20
@@ -35,6 +36,7 @@ _FEW_IDS = 1 << 20
 def annotation_batches(
     frames: pa.RecordBatch,
     annotations: Sequence[Sequence[Annotation]],
+    clouds: Sequence[bool],
     categories: dict[int, str | None],
     extras: dict[tuple[int, int], str],
     wanted: Collection[str],
@@ -48,6 +50,8 @@ def annotation_batches(
         The `frames` rows.
     annotations : sequence of sequences of Annotation
         The annotations of each frame.
+    clouds : sequence of bool
+        Whether each frame has point ids, be it none.
     categories : dict
         Name of each category id.
     extras : dict
@@ -64,7 +68,7 @@ def annotation_batches(
 
     Raises
     ------
-    NotExact
+    NotExactError
         The proof failed.
     """
     counts = np.fromiter(map(len, annotations), np.int64, len(annotations))
@@ -91,8 +95,13 @@ def annotation_batches(
         if extra_of:
             extra = pa.array([extra_of.get(row) for row in rows.tolist()], pa.string())
         block = _block(frames, frame[rows], index[rows], group, kind_types, categories, extra)
-        columns = block + _GEOMETRY[table](frames, frame[rows], group, checked)
-        result[table] = pa.RecordBatch.from_arrays(columns, schema=SCHEMAS[table])
+        if table == "segments":
+            geometry = _segments(group, _point_counts(frames, clouds, frame[rows], group), checked)
+        elif table == "vectors":
+            geometry = _vectors(group, checked)
+        else:
+            geometry = _cuboids(group, checked)
+        result[table] = pa.RecordBatch.from_arrays(block + geometry, schema=SCHEMAS[table])
     return result
 
 
@@ -155,25 +164,25 @@ def _absent(raws: Sequence[Raw]) -> bool:
     return not any(raws) or all(not raw or bytes(raw) == b"null" for raw in raws)
 
 
-def _segments(frames: pa.RecordBatch, frame: Ints, group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
+def _segments(group: Sequence[Annotation], point_counts: pa.Array, checked: bool) -> list[pa.Array]:
     if checked:
         _require(_absent([item.points for item in group]))
         _require_none(group, "position dimensions yaw rotation velocity acceleration")
     schema = SCHEMAS["segments"]
     empty = [pa.nulls(len(group), schema.field(name).type) for name in "area xmin ymin xmax ymax rle".split()]
-    return [*empty, _point_counts(frames, frame, group)]
+    return [*empty, point_counts]
 
 
-def _vectors(frames: pa.RecordBatch, frame: Ints, group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
+def _vectors(group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
     if checked:
         _require_none(group, "position dimensions yaw rotation velocity acceleration")
     column = points_column([item.points for item in group], checked)
     if checked and column.null_count:
-        raise NotExact
+        raise NotExactError
     return [column]
 
 
-def _cuboids(frames: pa.RecordBatch, frame: Ints, group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
+def _cuboids(group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
     if checked:
         _require(_absent([item.points for item in group]))
     return [
@@ -186,9 +195,6 @@ def _cuboids(frames: pa.RecordBatch, frame: Ints, group: Sequence[Annotation], c
     ]
 
 
-_GEOMETRY = {"segments": _segments, "vectors": _vectors, "cuboids": _cuboids}
-
-
 def _require_none(group: Sequence[Annotation], names: str) -> None:
     for name in names.split():
         values = list(map(attrgetter(name), group))
@@ -197,21 +203,21 @@ def _require_none(group: Sequence[Annotation], names: str) -> None:
 
 def _require(condition: bool) -> None:
     if not condition:
-        raise NotExact
+        raise NotExactError
 
 
-def _point_counts(frames: pa.RecordBatch, frame: Ints, group: Sequence[Annotation]) -> pa.Array:
-    """How many points of its frame carry each segment's id."""
-    points = frames.column("point_annotations")
-    if points.null_count == len(points):
+def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, group: Sequence[Annotation]) -> pa.Array:
+    """How many points of its frame carry each segment's id; null where the frame has no point ids."""
+    if not any(clouds):
         return pa.nulls(len(group), pa.int64())
+    points = frames.column("point_annotations")
     ids = np.fromiter((item.track_id if item.id is None else item.id for item in group), np.int64, len(group))
     counts = np.zeros(len(group), np.int64)
-    present = points.is_valid().to_numpy(zero_copy_only=False)[frame]
-    for place in np.unique(frame[present]).tolist():
-        rows = np.flatnonzero(frame == place)
-        counts[rows] = _occurrences(points[place].values.to_numpy(), ids[rows])
-    return pa.array(counts, mask=~present)
+    for place in np.unique(frame).tolist():
+        if points[place].is_valid:
+            rows = np.flatnonzero(frame == place)
+            counts[rows] = _occurrences(points[place].values.to_numpy(), ids[rows])
+    return pa.array(counts, mask=~np.array(clouds)[frame])
 
 
 def _occurrences(values: npt.NDArray[np.int32], ids: Ints) -> Ints:

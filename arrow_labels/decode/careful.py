@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from arrow_labels.errors import DecodeError
 from arrow_labels.merge_patch import SAME, difference
@@ -22,7 +22,6 @@ from arrow_labels.wire import (
     VECTOR_TYPES,
     Annotation,
     Frame,
-    Struct,
     decode_json,
     decode_members,
     decode_point_ids,

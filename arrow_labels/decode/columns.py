@@ -1,6 +1,6 @@
 """Lists of decoded values -> Arrow arrays, a column at a time.
 
-`NotExact` is raised where the fast path cannot prove that nothing is lost; the caller then takes the careful path.
+`NotExactError` is raised where the fast path cannot prove that nothing is lost; the caller then takes the careful path.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import threading
 from collections.abc import Sequence
 from itertools import compress
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import simdjson
+from msgspec import Raw
 
 from arrow_labels.schema import POINT
-from arrow_labels.wire import ABSENT, Motion, Quaternion, Raw, Vector3, decode_raws
+from arrow_labels.wire import ABSENT, Motion, Quaternion, Vector3, decode_raws
 
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 _PIECE_BYTES: Final = 1 << 18
@@ -31,7 +32,7 @@ Bits = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
-class NotExact(Exception):
+class NotExactError(Exception):
     """The fast path cannot prove that these columns give the documents back."""
 
 
@@ -51,7 +52,7 @@ def flags(values: Sequence[bool | None]) -> pa.Array:
 
 
 def floats(values: Sequence[float | None], checked: bool) -> pa.Array:
-    """Float64 column, with nulls where a value is None; `checked`: `NotExact` if one may have been another integer."""
+    """Float64 column, with nulls where a value is None; `checked`: `NotExactError` if one may have been another integer."""
     array = np.fromiter(values, np.float64, len(values))  # None becomes NaN, which JSON cannot hold
     missing = np.isnan(array)
     if missing.any():
@@ -67,13 +68,13 @@ def floats(values: Sequence[float | None], checked: bool) -> pa.Array:
 
 def _check_exact(array: npt.NDArray[np.float64]) -> None:
     if len(array) and (array.max() >= _EXACT or array.min() <= -_EXACT):
-        raise NotExact
+        raise NotExactError
 
 
 def members(objects: Sequence[Vector3 | Quaternion | Motion | None], names: str, checked: bool) -> list[pa.Array]:
     """Float64 columns of the members of small objects; null where the object or the member is missing.
 
-    `checked`: `NotExact` if an object has none of its members, which the columns do not tell from no object.
+    `checked`: `NotExactError` if an object has none of its members, which the columns do not tell from no object.
     """
     missing = objects.count(None)
     if missing == len(objects):
@@ -83,7 +84,7 @@ def members(objects: Sequence[Vector3 | Quaternion | Motion | None], names: str,
         objects = [item or empty for item in objects]
     columns = [floats(list(map(attrgetter(name), objects)), checked) for name in names.split()]
     if checked and min(column.null_count for column in columns) > missing:
-        raise NotExact
+        raise NotExactError
     return columns
 
 
@@ -104,7 +105,7 @@ def json_column(raws: Sequence[Raw]) -> pa.Array:
         try:
             text.decode()
         except UnicodeDecodeError:
-            raise NotExact from None
+            raise NotExactError from None
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
@@ -154,19 +155,19 @@ def _parse_points(raws: Sequence[Raw]) -> tuple[Ints, npt.NDArray[np.float64], B
     """Points in each list, all their numbers, and which points have two.
 
     The numbers are parsed in one native call. What is left of the text without its numbers shows how many points each
-    list has and how many numbers each point: two or three, or `NotExact`.
+    list has and how many numbers each point: two or three, or `NotExactError`.
     """
     text = b",".join(raws)
     shape = text.translate(None, _NUMBER_CHARACTERS).replace(b"[,]", b"2").replace(b"[,,]", b"3")
     if shape.translate(None, b",23") != b"[]" * len(raws):
-        raise NotExact
+        raise NotExactError
     marks = np.frombuffer(shape, np.uint8)
     is_point = (marks == ord("2")) | (marks == ord("3"))
     planar = marks[is_point] == ord("2")
     numbers = _parse_numbers(b"[" + text + b"]", "d", np.float64)
     # Every mark stands for its two or three numbers, so any number outside a point makes more than these.
     if len(numbers) != 3 * len(planar) - int(planar.sum()):
-        raise NotExact
+        raise NotExactError
     return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), numbers, planar
 
 
@@ -195,7 +196,7 @@ def ids_column(raws: Sequence[Raw]) -> pa.Array:
         return pa.nulls(len(raws), pa.list_(pa.int32()))
     numbers = np.concatenate(parts)
     if numbers.max() >= 2**31 or numbers.min() < -(2**31):
-        raise NotExact
+        raise NotExactError
     offsets = np.zeros(len(raws) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     return pa.ListArray.from_buffers(
@@ -210,23 +211,23 @@ _LOCAL = threading.local()
 
 
 def _parser() -> simdjson.Parser:
-    """This thread's parser: its buffers are used again."""
+    """The parser of this thread: its buffers are used again."""
     if not hasattr(_LOCAL, "parser"):
         _LOCAL.parser = simdjson.Parser()
     parser: simdjson.Parser = _LOCAL.parser
     return parser
 
 
-def _parse_numbers(text: bytes, code: str, dtype: Any) -> npt.NDArray[Any]:
-    """All numbers of nested JSON arrays in one buffer; `NotExact` if there is anything else."""
+def _parse_numbers(text: bytes, code: Literal["d", "i"], dtype: Any) -> npt.NDArray[Any]:
+    """All numbers of nested JSON arrays in one buffer; `NotExactError` if there is anything else."""
     parsed: Any = None
     try:
         parsed = _parser().parse(text)
         if not isinstance(parsed, simdjson.Array):
-            raise NotExact
+            raise NotExactError
         return np.frombuffer(parsed.as_buffer(of_type=code), dtype)
     except (ValueError, TypeError):
-        raise NotExact from None
+        raise NotExactError from None
     finally:
         del parsed  # a parser refuses to be used again while what it parsed is alive, be it in a traceback
 

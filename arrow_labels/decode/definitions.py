@@ -54,8 +54,8 @@ def strict_release(release: Release) -> ParsedRelease:
     dataset = release.dataset
     if dataset is None:
         return ParsedRelease(release, top, None)
-    samples = None if dataset.samples is None else []
-    inner = {"name": dataset.name, "task_type": dataset.task_type, "samples": samples}
+    samples: list[Any] | None = None if dataset.samples is None else []
+    inner: dict[str, Any] = {"name": dataset.name, "task_type": dataset.task_type, "samples": samples}
     return ParsedRelease(release, top, inner)
 
 
@@ -93,7 +93,7 @@ def add_release(out: Rows, source: str | None, parsed: ParsedRelease, task_type:
     dataset = release.dataset or Dataset()
     stated = task_type or dataset.task_type
     created_at = parse_time(release.created_at)
-    canonical = {
+    canonical: dict[str, Any] = {
         "name": release.name,
         "description": release.description,
         "created_at": None if created_at is None else time_text(created_at),
@@ -130,7 +130,7 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
     for place, value in enumerate(_array(task_attributes, "categories", path)):
         where = f"{path}.categories[{place}]"
         category, document = parse(encode_json(value), decode_category, Category, where)
-        document = {k: v for k, v in document.items() if k not in ("attributes", "link_attributes")}
+        document = {k: v for k, v in document.items() if not v or k not in ("attributes", "link_attributes")}
         canonical = {name: getattr(category, name) for name in ("id", "name", "color", "has_instances")}
         out.rows["categories"].append(
             (

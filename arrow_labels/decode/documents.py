@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from arrow_labels.decode.careful import FAILURES, Buffer, is_null, problem
-from arrow_labels.decode.columns import NotExact
+from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import add_release, parse_release, strict_release
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.rows import Rows
@@ -125,7 +125,7 @@ class Reader:
 
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
         with _paused_garbage_collection():
-            with suppress(NotExact):
+            with suppress(NotExactError):
                 return self._columns(records, categories, careful=False)
             return self._columns(records, categories, careful=True)
 
@@ -164,11 +164,11 @@ class Reader:
 
     def _add_label(self, rows: Rows, record: Record, parsed: ParsedLabel) -> None:
         label = parsed.label
-        labelset = _first(label and label.labelset, GROUND_TRUTH)
+        labelset = _first(label.labelset if label else None, GROUND_TRUTH)
         if self.labelsets is not None and labelset not in self.labelsets:
             return
         if record.sample_id is None:
-            name = _first(label and label.sample_uuid, record.place)
+            name = _first(label.sample_uuid if label else None, record.place)
             record.sample_id, number = name, 1
             while (record.sample_id, labelset) in self.label_keys:
                 number += 1

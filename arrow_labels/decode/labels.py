@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec import Raw
+
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, frame_extras, is_null, parse, split
-from arrow_labels.decode.columns import NotExact
+from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
 from arrow_labels.wire import (
@@ -15,7 +17,6 @@ from arrow_labels.wire import (
     Label,
     Link,
     Nothing,
-    Raw,
     Sensor,
     SensorAttributes,
     decode_attributes,
@@ -86,7 +87,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
     ------
     DecodeError
         Numbers that are not what they must be (careful path only).
-    NotExact
+    NotExactError
         The strict Structs hold something that only the careful path can keep.
     """
     label = parsed.label
@@ -166,7 +167,7 @@ def _state(
     else:
         said = members(attributes, *rows)
         if said.keys() - {"format_version"}:
-            raise NotExact
+            raise NotExactError
     document["attributes"] |= said
 
 
@@ -268,7 +269,8 @@ def add_frame(
     bitmap = frame.segmentation_bitmap
     url = (bitmap.url or None) if bitmap is not None else None
     points = frame.point_annotations
-    has_points = len(points) > 2 and bytes(points) != b"null"
+    is_cloud = len(points) > 0 and not is_null(points)
+    has_points = is_cloud
     if has_points and len(points) < 16:  # an array so short may be blank
         has_points = decode_json(points) != []
     if original is not None:
@@ -302,6 +304,7 @@ def add_frame(
         )
     )
     out.annotations.append(frame.annotations or [])
+    out.clouds.append(is_cloud)
 
 
 def _frame_extra(

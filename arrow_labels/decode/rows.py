@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+from msgspec import Raw
 
 from arrow_labels.decode.annotations import annotation_batches
 from arrow_labels.decode.columns import floats, ids_column, json_column
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.wire import Annotation, Raw
+from arrow_labels.wire import Annotation
 
 _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("datasets", "labelsets")} | {
     ("attribute_specs", "default_value"),
@@ -26,12 +27,14 @@ _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("data
 class Rows:
     """Rows as tuples in the order of the columns, raw JSON still raw, and the annotations of each `frames` row.
 
-    `categories` names the categories of the release that the rows belong to.
+    `clouds` says which frames have point ids, be it none; `extras` holds the `extra` of annotations by place of the
+    frame and of the annotation in it; `categories` names the categories of the release that the rows belong to.
     """
 
     categories: dict[int, str | None] = field(default_factory=dict)
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in SCHEMAS})
     annotations: list[list[Annotation]] = field(default_factory=list)
+    clouds: list[bool] = field(default_factory=list)
     extras: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def mark(self) -> tuple[dict[str, int], int]:
@@ -44,6 +47,7 @@ class Rows:
         for table, length in lengths.items():
             del self.rows[table][length:]
         del self.annotations[frames:]
+        del self.clouds[frames:]
         self.extras = {place: text for place, text in self.extras.items() if place[0] < frames}
 
     def batches(self, wanted: Collection[str], checked: bool) -> dict[str, pa.RecordBatch]:
@@ -51,7 +55,7 @@ class Rows:
 
         Raises
         ------
-        NotExact
+        NotExactError
             `checked`, and the columns do not hold all that the documents hold.
         """
         result = {}
@@ -68,7 +72,7 @@ class Rows:
                 )
         if "frames" in result:
             result |= annotation_batches(
-                result["frames"], self.annotations, self.categories, self.extras, wanted, checked
+                result["frames"], self.annotations, self.clouds, self.categories, self.extras, wanted, checked
             )
             if "frames" not in wanted:
                 del result["frames"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec import Raw
+
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
 from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
 from arrow_labels.decode.rows import Rows
@@ -12,9 +14,10 @@ from arrow_labels.errors import DecodeError
 from arrow_labels.wire import (
     ABSENT,
     Camera,
+    EgoPose,
+    Extrinsics,
     Nothing,
     Quaternion,
-    Raw,
     Sample,
     SampleAttributes,
     SampleFrame,
@@ -82,7 +85,9 @@ def parse_sample(raw: Buffer, careful: bool = False) -> ParsedSample:
 def strict_sample(sample: Sample) -> ParsedSample:
     """A sample that the strict Structs took."""
     labels = sample.labels
-    parsed = None if labels is None else {name: ParsedLabel(label) for name, label in labels.items()}
+    parsed: dict[str, ParsedLabel | DecodeError] | None = None
+    if labels is not None:
+        parsed = {name: ParsedLabel(label) for name, label in labels.items()}
     return ParsedSample(sample, None, None, False, parsed)
 
 
@@ -240,8 +245,8 @@ def _add_frame(
     timestamp = parse_timestamp(frame.timestamp, unit)
     image_url = frame.image.url if frame.image else None
     pcd_url, pcd_type = (frame.pcd.url, frame.pcd.type) if frame.pcd else (None, None)
-    position = _values(frame.ego_pose and frame.ego_pose.position, _XYZ)
-    heading = _values(frame.ego_pose and frame.ego_pose.heading, _XYZW)
+    pose = frame.ego_pose or EgoPose()
+    position, heading = _values(pose.position, _XYZ), _values(pose.heading, _XYZW)
     canonical = nest(
         {
             ("name",): frame.name,
@@ -281,8 +286,8 @@ def _add_frame(
 
 def _camera(camera: Camera, original: dict[str, Any] | None) -> tuple[Any, ...]:
     matrix = _matrix(camera)
-    translation = _values(camera.extrinsics and camera.extrinsics.translation, _XYZ)
-    rotation = _values(camera.extrinsics and camera.extrinsics.rotation, _XYZW)
+    pose = camera.extrinsics or Extrinsics()
+    translation, rotation = _values(pose.translation, _XYZ), _values(pose.rotation, _XYZW)
     model = camera.distortion.model if camera.distortion else None
     coefficients = camera.distortion.coefficients if camera.distortion else ABSENT
     document = _plain(camera) if original is None else original

@@ -61,8 +61,8 @@ class OrderedLabels:
         label_places = self.places["frames"][first:last] - batch.start
         frames: list[list[tuple[dict[str, Any], dict[str, Any]]]] = [[] for _ in batch]
         by_frame = self._annotations(range(first, last))
-        for row, label, annotations, ids in zip(frame_rows, label_places.tolist(), by_frame, point_ids, strict=True):
-            frames[label].append((row, frame_json(row, annotations, ids)))
+        for row, label, items, ids in zip(frame_rows, label_places.tolist(), by_frame, point_ids, strict=True):
+            frames[label].append((row, frame_json(row, items, ids)))
         links: list[list[Any]] = [[] for _ in batch]
         first, last = _span(self.places["links"], batch)
         link_places = self.places["links"][first:last] - batch.start

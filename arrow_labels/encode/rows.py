@@ -8,11 +8,12 @@ from itertools import repeat
 from typing import Any, cast
 
 import polars as pl
+from msgspec import Raw
 
 from arrow_labels.decode.values import time_text
 from arrow_labels.errors import SchemaError
 from arrow_labels.merge_patch import apply
-from arrow_labels.wire import ABSENT, Annotation, Motion, Quaternion, Raw, Vector3, decode_json, encode_json
+from arrow_labels.wire import ABSENT, Annotation, Motion, Quaternion, Vector3, decode_json, encode_json
 
 
 def nest(flat: dict[tuple[str, ...], Any]) -> dict[str, Any]:
