@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import chain
-from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw
+from msgspec.structs import astuple
 
+from arrow_labels.decode.careful import is_null
 from arrow_labels.decode.columns import (
     Ints,
     NotExactError,
@@ -24,10 +26,13 @@ from arrow_labels.decode.columns import (
     points_column,
 )
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.wire import CUBOID_TYPES, VECTOR_TYPES, Annotation
+from arrow_labels.wire import ABSENT, CUBOID_TYPES, VECTOR_TYPES, Annotation
 
 KINDS: dict[str | None, int] = {None: 0, **dict.fromkeys(VECTOR_TYPES, 1), **dict.fromkeys(CUBOID_TYPES, 2)}
 """Place of the table in `ANNOTATION_TABLES` for each `type`."""
+
+Values = dict[str, tuple[Any, ...]]
+"""The members of many annotations, by name."""
 
 _FEW_IDS = 1 << 20
 """Ids up to here are counted in an array instead of sorted."""
@@ -75,70 +80,63 @@ def annotation_batches(
     flat = list(chain.from_iterable(annotations))
     if not flat:
         return {}
+    starts = np.cumsum(counts) - counts
     frame = np.repeat(np.arange(len(counts)), counts)
-    index = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    extra_of = {int(counts[:place].sum()) + item: text for (place, item), text in extras.items()}
+    index = np.arange(len(flat)) - np.repeat(starts, counts)
     types = [item.type for item in flat]
-    result = {}
     if types.count(types[0]) == len(types):
-        groups: dict[int, Ints] = {KINDS[types[0]]: np.arange(len(flat))}
+        groups: dict[int, Ints | slice] = {KINDS[types[0]]: slice(None)}
     else:
         kinds = np.fromiter((KINDS[type_] for type_ in types), np.int64, len(types))
         groups = {kind: np.flatnonzero(kinds == kind) for kind in range(3) if (kinds == kind).any()}
+    extra = pa.nulls(len(flat), pa.string())
+    if extras:
+        extra_of = {int(starts[place]) + item: text for (place, item), text in extras.items()}
+        extra = pa.array([extra_of.get(row) for row in range(len(flat))], pa.string())
+    result = {}
     for kind, rows in groups.items():
         table = ANNOTATION_TABLES[kind]
         if table not in wanted:
             continue
-        group = flat if len(groups) == 1 else [flat[row] for row in rows.tolist()]
-        kind_types = types if len(groups) == 1 else [types[row] for row in rows.tolist()]
-        extra = pa.nulls(len(rows), pa.string())
-        if extra_of:
-            extra = pa.array([extra_of.get(row) for row in rows.tolist()], pa.string())
-        block = _block(frames, frame[rows], index[rows], group, kind_types, categories, extra)
+        group = flat if isinstance(rows, slice) else [flat[row] for row in rows.tolist()]
+        owner = frame[rows]
+        values = dict(zip(Annotation.__struct_fields__, zip(*map(astuple, group), strict=True), strict=True))
         if table == "segments":
-            geometry = _segments(group, _point_counts(frames, clouds, frame[rows], group), checked)
-        elif table == "vectors":
-            geometry = _vectors(group, checked)
+            geometry = _segments(values, _point_counts(frames, clouds, owner, values), checked)
         else:
-            geometry = _cuboids(group, checked)
-        result[table] = pa.RecordBatch.from_arrays(block + geometry, schema=SCHEMAS[table])
+            geometry = _vectors(values, checked) if table == "vectors" else _cuboids(values, checked)
+        own_extra = extra if isinstance(rows, slice) else extra.take(pa.array(rows))
+        columns = [*_block(frames, owner, index[rows], values, categories), own_extra, *geometry]
+        result[table] = pa.RecordBatch.from_arrays(columns, schema=SCHEMAS[table])
     return result
 
 
 def _block(
-    frames: pa.RecordBatch,
-    frame: Ints,
-    index: Ints,
-    group: Sequence[Annotation],
-    types: Sequence[str | None],
-    categories: dict[int, str | None],
-    extra: pa.Array,
+    frames: pa.RecordBatch, frame: Ints, index: Ints, values: Values, categories: dict[int, str | None]
 ) -> list[pa.Array]:
+    """The annotation block without its `extra`."""
     places = pa.array(frame)
     copied = [
         _repeat(frames.column(name), places)
         for name in ("sample_id", "labelset", "sensor_index", "sensor", "frame_index", "timestamp")
     ]
-    ids = [item.id for item in group]
-    tracks = [item.track_id for item in group]
-    id_column, track_column = integers(ids, pa.int64()), integers(tracks, pa.int64())
-    if id_column.null_count and track_column.null_count:
-        unnamed = pc.and_(id_column.is_null(), track_column.is_null())
-        _require(not pc.any(unnamed).as_py())  # the careful path says where
-    category_ids = np.fromiter([item.category_id for item in group], np.int64, len(group))
+    ids, tracks = integers(values["id"], pa.int64()), integers(values["track_id"], pa.int64())
+    if ids.null_count and tracks.null_count and pc.any(pc.and_(ids.is_null(), tracks.is_null())).as_py():
+        raise NotExactError  # an annotation without any id: the careful path says where
+    category_ids = np.fromiter(values["category_id"], np.int64, len(frame))
+    types = values["type"]
     single = types.count(types[0]) == len(types)
     return [
         *copied,
         pa.array(index.astype(np.int32)),
-        id_column,
-        track_column,
+        ids,
+        tracks,
         pa.array(category_ids),
         _names(category_ids, categories),
         constant(types[0], len(types), pa.string()) if single else pa.array(types, pa.string()),
-        flags([item.is_keyframe for item in group]),
-        integers([item.index for item in group], pa.int32()),
-        json_column([item.attributes for item in group]),
-        extra,
+        flags(values["is_keyframe"]),
+        integers(values["index"], pa.int32()),
+        json_column(values["attributes"]),
     ]
 
 
@@ -159,60 +157,54 @@ def _names(ids: Ints, categories: dict[int, str | None]) -> pa.Array:
     return names.take(pa.array(place, mask=known[place] != ids))
 
 
-def _absent(raws: Sequence[Raw]) -> bool:
-    """Whether the members are all absent or null."""
-    return not any(raws) or all(not raw or bytes(raw) == b"null" for raw in raws)
-
-
-def _segments(group: Sequence[Annotation], point_counts: pa.Array, checked: bool) -> list[pa.Array]:
+def _segments(values: Values, point_counts: pa.Array, checked: bool) -> list[pa.Array]:
     if checked:
-        _require(_absent([item.points for item in group]))
-        _require_none(group, "position dimensions yaw rotation velocity acceleration")
+        _require_absent(values, "points position dimensions yaw rotation velocity acceleration")
     schema = SCHEMAS["segments"]
-    empty = [pa.nulls(len(group), schema.field(name).type) for name in "area xmin ymin xmax ymax rle".split()]
-    return [*empty, point_counts]
+    masks = [pa.nulls(len(point_counts), schema.field(name).type) for name in "area xmin ymin xmax ymax rle".split()]
+    return [*masks, point_counts]
 
 
-def _vectors(group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
+def _vectors(values: Values, checked: bool) -> list[pa.Array]:
     if checked:
-        _require_none(group, "position dimensions yaw rotation velocity acceleration")
-    column = points_column([item.points for item in group], checked)
+        _require_absent(values, "position dimensions yaw rotation velocity acceleration")
+    column = points_column(values["points"], checked)
     if checked and column.null_count:
         raise NotExactError
     return [column]
 
 
-def _cuboids(group: Sequence[Annotation], checked: bool) -> list[pa.Array]:
+def _cuboids(values: Values, checked: bool) -> list[pa.Array]:
     if checked:
-        _require(_absent([item.points for item in group]))
+        _require_absent(values, "points")
     return [
-        *members([item.position for item in group], "x y z", checked),
-        *members([item.dimensions for item in group], "x y z", checked),
-        floats([item.yaw for item in group], checked),
-        *members([item.rotation for item in group], "qx qy qz qw", checked),
-        *members([item.velocity for item in group], "absolute relative", checked),
-        *members([item.acceleration for item in group], "absolute relative", checked),
+        *members(values["position"], "x y z", checked),
+        *members(values["dimensions"], "x y z", checked),
+        floats(values["yaw"], checked),
+        *members(values["rotation"], "qx qy qz qw", checked),
+        *members(values["velocity"], "absolute relative", checked),
+        *members(values["acceleration"], "absolute relative", checked),
     ]
 
 
-def _require_none(group: Sequence[Annotation], names: str) -> None:
+def _require_absent(values: Values, names: str) -> None:
+    """Raise `NotExactError` if an annotation has geometry of another kind."""
     for name in names.split():
-        values = list(map(attrgetter(name), group))
-        _require(values.count(None) == len(values))
+        items = values[name]
+        if items.count(ABSENT if name == "points" else None) < len(items) and not all(
+            item is None or (isinstance(item, Raw) and (not item or is_null(item))) for item in items
+        ):
+            raise NotExactError
 
 
-def _require(condition: bool) -> None:
-    if not condition:
-        raise NotExactError
-
-
-def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, group: Sequence[Annotation]) -> pa.Array:
+def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, values: Values) -> pa.Array:
     """How many points of its frame carry each segment's id; null where the frame has no point ids."""
     if not any(clouds):
-        return pa.nulls(len(group), pa.int64())
+        return pa.nulls(len(frame), pa.int64())
     points = frames.column("point_annotations")
-    ids = np.fromiter((item.track_id if item.id is None else item.id for item in group), np.int64, len(group))
-    counts = np.zeros(len(group), np.int64)
+    named = (track if id_ is None else id_ for id_, track in zip(values["id"], values["track_id"], strict=True))
+    ids = np.fromiter(named, np.int64, len(frame))
+    counts = np.zeros(len(frame), np.int64)
     for place in np.unique(frame).tolist():
         if points[place].is_valid:
             rows = np.flatnonzero(frame == place)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import compress
-from operator import attrgetter
+from itertools import chain, compress
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import simdjson
 from msgspec import Raw
+from msgspec.structs import astuple
 
 from arrow_labels.schema import POINT
 from arrow_labels.wire import ABSENT, Motion, Quaternion, Vector3, decode_raws
@@ -24,7 +24,7 @@ from arrow_labels.wire import ABSENT, Motion, Quaternion, Vector3, decode_raws
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 _PIECE_BYTES: Final = 1 << 18
 """Text that is parsed at once: what fits into the cache several times."""
-_WHITESPACE: Final = b" \t\r\n"
+_WHITESPACE: Final = (b" ", b"\t", b"\r", b"\n")
 _EXACT: Final = 2.0**53
 """Beyond this an integer of the document may not be the float that it became."""
 
@@ -46,24 +46,31 @@ def integers(values: Sequence[int | None], type_: pa.DataType) -> pa.Array:
 
 def flags(values: Sequence[bool | None]) -> pa.Array:
     """Bool column, with nulls where a value is None."""
-    if None in values:
+    try:
+        return pa.array(np.frombuffer(bytes(values), np.bool_))  # type: ignore[arg-type]
+    except TypeError:
         return pa.array(values, pa.bool_())
-    return pa.array(np.fromiter(values, np.bool_, len(values)))
 
 
 def floats(values: Sequence[float | None], checked: bool) -> pa.Array:
-    """Float64 column, with nulls where a value is None; `checked`: `NotExactError` if one may have been another integer."""
-    array = np.fromiter(values, np.float64, len(values))  # None becomes NaN, which JSON cannot hold
-    missing = np.isnan(array)
-    if missing.any():
-        if missing.all():
-            return pa.nulls(len(values), pa.float64())
+    """Float64 column, with nulls where a value is None.
+
+    `checked`: `NotExactError` if a value is so large that the document may have held another integer.
+    """
+    return _float_column(np.fromiter(values, np.float64, len(values)), checked)
+
+
+def _float_column(array: npt.NDArray[np.float64], checked: bool) -> pa.Array:
+    missing = np.isnan(array)  # made of None: JSON cannot hold NaN
+    if not missing.any():
         if checked:
-            _check_exact(array[~missing])
-        return pa.array(array, mask=missing)
+            _check_exact(array)
+        return pa.array(array)
+    if missing.all():
+        return pa.nulls(len(array), pa.float64())
     if checked:
-        _check_exact(array)
-    return pa.array(array)
+        _check_exact(array[~missing])
+    return pa.array(array, mask=missing)
 
 
 def _check_exact(array: npt.NDArray[np.float64]) -> None:
@@ -76,13 +83,16 @@ def members(objects: Sequence[Vector3 | Quaternion | Motion | None], names: str,
 
     `checked`: `NotExactError` if an object has none of its members, which the columns do not tell from no object.
     """
+    count, width = len(objects), len(names.split())
     missing = objects.count(None)
-    if missing == len(objects):
-        return [pa.nulls(missing, pa.float64()) for _ in names.split()]
+    if missing == count:
+        return [pa.nulls(count, pa.float64()) for _ in range(width)]
+    present: Sequence[Any] = objects
     if missing:
-        empty = type(next(item for item in objects if item is not None))()
-        objects = [item or empty for item in objects]
-    columns = [floats(list(map(attrgetter(name), objects)), checked) for name in names.split()]
+        empty = type(next(item for item in present if item is not None))()
+        present = [item or empty for item in objects]
+    flat = np.fromiter(chain.from_iterable(map(astuple, present)), np.float64, count * width)
+    columns = [_float_column(column, checked) for column in np.ascontiguousarray(flat.reshape(count, width).T)]
     if checked and min(column.null_count for column in columns) > missing:
         raise NotExactError
     return columns
@@ -96,7 +106,7 @@ def json_column(raws: Sequence[Raw]) -> pa.Array:
     if not present.any():
         return pa.nulls(count, pa.string())
     text = b"".join(raws)
-    if len(text.translate(None, _WHITESPACE)) != len(text):
+    if any(space in text for space in _WHITESPACE):
         raws = list(raws)
         compact = decode_raws(msgspec.json.format(b"[" + b",".join(compress(raws, present)) + b"]", indent=-1))
         text = b"".join(compact)

@@ -22,6 +22,7 @@ from arrow_labels.wire import (
     decode_attributes,
     decode_json,
     decode_label,
+    json_text,
 )
 
 _TIMES = ("created_at", "updated_at", "reviewed_at")
@@ -276,18 +277,10 @@ def add_frame(
     if original is not None:
         for item, text in frame_extras(frame, original, path).items():
             out.extras[len(out.annotations), item] = text
-    extra = None
-    if (
-        original is not None
-        or frame.annotations is None
-        or (timestamp is not None and type(frame.timestamp) is not int)
-        or (place.unit != 1 and frame.timestamp is not None)
-        or (timestamp is None and frame.timestamp is not None)
-        or (version is not None and not isinstance(frame.format_version, str))
-        or (bitmap is not None and url is None)
-        or (points and not has_points)
-    ):
-        extra = _frame_extra(frame, original, timestamp, version, url, has_points)
+    if original is None:
+        extra = _strict_frame_extra(frame, timestamp, url, is_cloud and not has_points)
+    else:
+        extra = _careful_frame_extra(original, timestamp, version, url, has_points)
     out.rows["frames"].append(
         (
             place.sample_id,
@@ -307,13 +300,24 @@ def add_frame(
     out.clouds.append(is_cloud)
 
 
-def _frame_extra(
-    frame: Frame,
-    original: dict[str, Any] | None,
-    timestamp: int | None,
-    version: str | None,
-    url: str | None,
-    has_points: bool,
+def _strict_frame_extra(frame: Frame, timestamp: int | None, url: str | None, no_points: bool) -> str | None:
+    """`extra` of a frame that the strict Structs took: the few things that its columns cannot say."""
+    patch: dict[str, Any] = {}
+    if frame.annotations is None:
+        patch["annotations"] = None
+    if frame.timestamp != timestamp:
+        patch["timestamp"] = frame.timestamp
+    if frame.format_version is not None and not isinstance(frame.format_version, str):
+        patch["format_version"] = frame.format_version
+    if frame.segmentation_bitmap is not None and url is None:
+        patch["segmentation_bitmap"] = members(frame.segmentation_bitmap)
+    if no_points:
+        patch["point_annotations"] = []
+    return json_text(patch) if patch else None
+
+
+def _careful_frame_extra(
+    original: dict[str, Any], timestamp: int | None, version: str | None, url: str | None, has_points: bool
 ) -> str | None:
     """Compare what the typed columns of a frame give back with its document, its rows and free JSON apart."""
     canonical: dict[str, Any] = {"annotations": []}
@@ -323,17 +327,9 @@ def _frame_extra(
         canonical["format_version"] = version
     if url is not None:
         canonical["segmentation_bitmap"] = {"url": url}
-    if original is not None:
-        document = dict(original)
-        document.pop("image_attributes", None)
-    else:
-        document = members(frame, "image_attributes", "links", "point_annotations")
-        if frame.segmentation_bitmap is not None:
-            document["segmentation_bitmap"] = members(frame.segmentation_bitmap)
-        if frame.point_annotations and not has_points:
-            document["point_annotations"] = decode_json(frame.point_annotations)
+    document = {name: value for name, value in original.items() if name != "image_attributes"}
     if has_points:
-        document.pop("point_annotations", None)
+        del document["point_annotations"]
     if document.get("annotations") is not None:
         document["annotations"] = []
     return extra_text(canonical, document)
