@@ -13,6 +13,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
-_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
+_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException, zipfile.BadZipFile)
 
 
 class File(NamedTuple):

@@ -199,6 +199,8 @@ def ids_column(raws: Sequence[Raw]) -> pa.Array:
     parts = []
     for place in np.flatnonzero(lengths > 0).tolist():
         text = bytes(raws[place])
+        if b"[" in text[1:]:
+            raise NotExactError  # the parser would flatten an array in the array
         ids = _parse_numbers(text, "i", np.int64) if text != b"null" else np.empty(0, np.int64)
         counts[place] = len(ids)
         parts.append(ids)

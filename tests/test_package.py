@@ -1,0 +1,130 @@
+"""The package as a whole: layers, names, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import arrow_labels as al
+
+PACKAGE = Path(al.__file__).parent
+LAYERS = (
+    "errors",
+    "schema",
+    "wire",
+    "merge_patch",
+    "tables",
+    "decode.values",
+    "decode.careful",
+    "decode.columns",
+    "decode.annotations",
+    "decode.rows",
+    "decode.labels",
+    "decode.samples",
+    "decode.definitions",
+    "decode.documents",
+    "decode",
+    "encode.rows",
+    "encode.labels",
+    "encode.samples",
+    "encode",
+    "sources",
+    "read",
+    "write.folder",
+    "write.parquet",
+    "write",
+    "inspection",
+    "",
+    "cli",
+)
+"""Every module, each after those that it may import; "" is the package itself."""
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of the package that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+        for name in names:
+            if name.split(".")[0] == "arrow_labels":
+                found.add(name.removeprefix("arrow_labels").lstrip("."))
+    return found
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set(modules()) == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_modules_import_only_from_above(module: str) -> None:
+    above = set(LAYERS[: LAYERS.index(module)])
+    assert imports(modules()[module]) <= above
+
+
+def test_no_module_is_called_utils() -> None:
+    assert not {name.rpartition(".")[2] for name in modules()} & {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_public_names() -> None:
+    assert sorted(al.__all__) == [
+        "SCHEMAS",
+        "SCHEMA_VERSION",
+        "ArrowLabelsError",
+        "DecodeError",
+        "FetchError",
+        "LabelTables",
+        "MissingExtraError",
+        "SchemaError",
+        "TargetError",
+        "decode_labels",
+        "encode_labels",
+        "inspect_labels",
+        "iter_labels",
+        "read_labels",
+        "read_parquet",
+        "write_parquet",
+        "write_release",
+    ]
+    assert all(getattr(al, name).__doc__ for name in al.__all__ if callable(getattr(al, name)))
+
+
+OPTIONAL = (
+    "typer",
+    "rich",
+    "pandas",
+    "duckdb",
+    "segments",
+    "s3fs",
+    "aiohttp",
+    "deltalake",
+    "pyiceberg",
+    "ray",
+    "pyspark",
+)
+
+
+def test_an_import_takes_no_optional_package() -> None:
+    code = f"import sys, arrow_labels; print([name for name in {OPTIONAL!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
+
+
+def test_errors_form_a_tree() -> None:
+    refused = (al.DecodeError, al.FetchError, al.SchemaError, al.TargetError)
+    assert all(issubclass(error, al.ArrowLabelsError) for error in refused)
+    assert issubclass(al.ArrowLabelsError, ValueError)
+    assert issubclass(al.MissingExtraError, ImportError)

@@ -1,0 +1,80 @@
+import dataclasses
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from generate import release
+
+import arrow_labels as al
+
+
+@pytest.fixture(scope="module")
+def tables() -> al.LabelTables:
+    return al.decode_labels([release("multisensor-sequence", seed=2)])
+
+
+def test_access(tables: al.LabelTables) -> None:
+    assert tables.names == tuple(al.SCHEMAS)
+    assert tables["cuboids"] is tables.cuboids
+    assert dict(tables).keys() == al.SCHEMAS.keys()
+    assert tables.nbytes == sum(table.nbytes for _, table in tables)
+    with pytest.raises(KeyError, match="Expected one of datasets"):
+        tables["boxes"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tables.cuboids = None  # type: ignore[misc]
+
+
+def test_concat(tables: al.LabelTables) -> None:
+    both = al.LabelTables.concat([tables, tables])
+    assert all(both[name].num_rows == 2 * table.num_rows for name, table in tables)
+    assert al.LabelTables.concat([]) == al.LabelTables()
+    assert al.LabelTables.concat([tables]) == tables
+
+
+def test_annotations_are_those_of_the_three_tables(tables: al.LabelTables) -> None:
+    rows = tables.annotations.collect()
+    assert rows.height == tables.segments.num_rows + tables.vectors.num_rows + tables.cuboids.num_rows
+    assert rows["category"].null_count() == 0
+    assert isinstance(tables.annotations, pl.LazyFrame)
+
+
+def test_shown(tables: al.LabelTables) -> None:
+    assert f"cuboids         {tables.cuboids.num_rows:>12,}" in repr(tables)
+    html = tables._repr_html_()
+    assert all(f"<td>{name}</td>" in html for name in tables.names)
+
+
+def test_other_libraries_take_the_tables(tables: al.LabelTables) -> None:
+    assert pl.from_arrow(tables.cuboids).height == tables.cuboids.num_rows  # type: ignore[union-attr]
+    assert pl.DataFrame(tables.cuboids).height == tables.cuboids.num_rows
+    assert pa.table(tables.cuboids).num_rows == tables.cuboids.num_rows
+    assert tables.cuboids.to_pandas().shape == tables.cuboids.shape
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "no table": ([1], "Expected `pa.Table`, got `list` - for table `links`"),
+    "a column is missing": (
+        al.SCHEMAS["links"].empty_table().drop_columns(["to_id"]),
+        "Expected column `to_id`, got none",
+    ),
+    "a type is another": (
+        al.SCHEMAS["links"].empty_table().set_column(3, "from_id", pa.array([], pa.int32())),
+        "Expected column `from_id` of type `int64`, got `int32` - in table `links`",
+    ),
+    "a column too many": (
+        al.SCHEMAS["links"].empty_table().append_column("more", pa.array([], pa.int32())),
+        "Expected no column `more`",
+    ),
+    "another order": (
+        al.SCHEMAS["links"].empty_table().select(al.SCHEMAS["links"].names[::-1]),
+        "Expected columns in the order sample_id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("table", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_tables(table: Any, message: str) -> None:
+    with pytest.raises(al.SchemaError) as error:
+        al.LabelTables(links=table)
+    assert message in str(error.value)
