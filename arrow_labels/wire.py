@@ -24,6 +24,7 @@ Nothing = tuple[()]
 # Numbers that a native parser turns into a buffer later: Raw here, and these types say what must be in them.
 Points = list[Annotated[list[float], Meta(min_length=2, max_length=3)]]
 PointIds = list[Int32]
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 RawPoints = Annotated[Raw, Meta(extra={"holds": Points})]
 RawPointIds = Annotated[Raw, Meta(extra={"holds": PointIds})]
 
@@ -316,6 +317,7 @@ decode_label = msgspec.json.Decoder(Label | None).decode
 decode_attributes = msgspec.json.Decoder(Attributes | Nothing | None).decode
 decode_category = msgspec.json.Decoder(Category).decode
 decode_specification = msgspec.json.Decoder(Specification).decode
+decode_matrix = msgspec.json.Decoder(Matrix).decode
 decode_points = msgspec.json.Decoder(Points).decode
 decode_point_ids = msgspec.json.Decoder(PointIds).decode
 

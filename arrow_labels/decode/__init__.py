@@ -119,7 +119,9 @@ def to_bytes(document: Any, source: str | None) -> bytes | memoryview:
     """
     if isinstance(document, str):
         document = document.encode("utf-8", "surrogatepass")
-    if isinstance(document, bytes | bytearray | memoryview):
+    if isinstance(document, bytes):
+        return document.removeprefix(codecs.BOM_UTF8)
+    if isinstance(document, bytearray | memoryview):
         view = memoryview(document).cast("B")
         return view[3:] if bytes(view[:3]) == codecs.BOM_UTF8 else view
     if hasattr(document, "model_dump"):

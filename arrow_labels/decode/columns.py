@@ -194,28 +194,29 @@ def _points(numbers: npt.NDArray[np.float64], planar: Bits) -> pa.StructArray:
 
 def ids_column(raws: Sequence[Raw]) -> pa.Array:
     """`list<int32>` from raw lists of ids; null where one is absent, null or empty."""
-    lengths = np.fromiter(map(len, raws), np.int64, len(raws))
     counts = np.zeros(len(raws), np.int64)
     parts = []
-    for place in np.flatnonzero(lengths > 0).tolist():
-        text = bytes(raws[place])
+    for place, raw in enumerate(raws):
+        text = bytes(raw)
+        if not text or text == b"null":
+            continue
         if b"[" in text[1:]:
             raise NotExactError  # the parser would flatten an array in the array
-        ids = _parse_numbers(text, "i", np.int64) if text != b"null" else np.empty(0, np.int64)
+        ids = _parse_numbers(text, "i", np.int64)
         counts[place] = len(ids)
-        parts.append(ids)
-    if not counts.any():
+        if len(ids):
+            if ids.max() >= 2**31 or ids.min() < -(2**31):
+                raise NotExactError
+            parts.append(ids.astype(np.int32))
+    if not parts:
         return pa.nulls(len(raws), pa.list_(pa.int32()))
-    numbers = np.concatenate(parts)
-    if numbers.max() >= 2**31 or numbers.min() < -(2**31):
-        raise NotExactError
     offsets = np.zeros(len(raws) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     return pa.ListArray.from_buffers(
         pa.list_(pa.int32()),
         len(raws),
         [validity(counts > 0), pa.py_buffer(offsets)],
-        children=[pa.array(numbers.astype(np.int32))],
+        children=[pa.array(np.concatenate(parts) if len(parts) > 1 else parts[0])],
     )
 
 

@@ -14,6 +14,7 @@ from arrow_labels.decode.careful import FAILURES, Buffer, is_null, problem
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import add_release, parse_release, strict_release
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
+from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample, strict_sample
 from arrow_labels.errors import ArrowLabelsError, DecodeError
@@ -231,9 +232,10 @@ def recognise(data: bytes | memoryview) -> tuple[Kind, Any]:
     DecodeError
         Not JSON, or none of the kinds.
     """
+    mapped = isinstance(data, memoryview)
     for kind, decode, is_kind, parsed in _STRICT:
         try:
-            document = decode(data)
+            document = decode(data) if mapped else decode_apart(decode, data)
         except FAILURES:
             continue
         if is_kind(document):

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, frame_extras, is_null, parse, split
 from arrow_labels.decode.columns import NotExactError
+from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
 from arrow_labels.wire import (
@@ -48,7 +49,7 @@ def parse_label(raw: Buffer, careful: bool = False) -> ParsedLabel:
     """
     if not careful:
         try:
-            return ParsedLabel(decode_label(raw))
+            return ParsedLabel(decode_apart(decode_label, raw))
         except FAILURES:
             pass
     if is_null(raw):
@@ -64,7 +65,7 @@ def parse_attributes(raw: Buffer, careful: bool = False) -> ParsedLabel:
     """Label attributes, as `parse_label` does it, in a label that says nothing else."""
     if not careful:
         try:
-            return ParsedLabel(Label(attributes=decode_attributes(raw)))
+            return ParsedLabel(Label(attributes=decode_apart(decode_attributes, raw)))
         except FAILURES:
             pass
     attributes, document = parse(raw, decode_attributes, Attributes | Nothing | None)

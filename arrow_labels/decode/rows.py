@@ -11,12 +11,12 @@ from msgspec import Raw
 
 from arrow_labels.decode.annotations import annotation_batches
 from arrow_labels.decode.columns import floats, ids_column, json_column
+from arrow_labels.decode.sample_frames import camera_batch, sample_frame_batch
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.wire import Annotation
 
 _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("datasets", "labelsets")} | {
     ("attribute_specs", "default_value"),
-    ("cameras", "distortion"),
     ("frames", "image_attributes"),
     ("links", "attributes"),
     ("links", "frames"),
@@ -26,6 +26,8 @@ _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("data
 @dataclass
 class Rows:
     """Rows as tuples in the order of the columns, raw JSON still raw, and the annotations of each `frames` row.
+
+    Rows of `sample_frames` and `cameras` are what `decode.sample_frames` says.
 
     `clouds` says which frames have point ids, be it none; `extras` holds the `extra` of annotations by place of the
     frame and of the annotation in it; `categories` names the categories of the release that the rows belong to.
@@ -61,7 +63,13 @@ class Rows:
         result = {}
         needs_frames = bool({"frames", "segments", "vectors", "cuboids"} & set(wanted))
         for table, rows in self.rows.items():
-            if rows and (table in wanted or (table == "frames" and needs_frames)):
+            if not rows or not (table in wanted or (table == "frames" and needs_frames)):
+                continue
+            if table == "sample_frames":
+                result[table] = sample_frame_batch(rows, checked)
+            elif table == "cameras":
+                result[table] = camera_batch(rows, checked)
+            else:
                 columns = zip(*rows, strict=True)
                 result[table] = pa.RecordBatch.from_arrays(
                     [

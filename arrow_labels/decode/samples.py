@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
+from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, is_null, parse, problem, split
 from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
+from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
 from arrow_labels.errors import DecodeError
 from arrow_labels.wire import (
-    ABSENT,
     Camera,
     EgoPose,
     Extrinsics,
@@ -25,13 +25,13 @@ from arrow_labels.wire import (
     SampleSensorAttributes,
     Vector3,
     decode_json,
+    decode_matrix,
     decode_sample,
     decode_sample_attributes,
     decode_sample_head,
+    json_text,
 )
 
-_XYZ = ("x", "y", "z")
-_XYZW = ("qx", "qy", "qz", "qw")
 _ATTRIBUTES = SampleAttributes | Nothing | None
 
 
@@ -59,7 +59,7 @@ def parse_sample(raw: Buffer, careful: bool = False) -> ParsedSample:
     """
     if not careful:
         try:
-            return strict_sample(decode_sample(raw))
+            return strict_sample(decode_apart(decode_sample, raw))
         except FAILURES:
             pass
     try:
@@ -241,103 +241,100 @@ def _add_frame(
     unit: int,
     *elsewhere: str,
 ) -> None:
-    key = (sample_id, sensor_index)
     timestamp = parse_timestamp(frame.timestamp, unit)
-    image_url = frame.image.url if frame.image else None
-    pcd_url, pcd_type = (frame.pcd.url, frame.pcd.type) if frame.pcd else (None, None)
+    if original is None:
+        extra = _strict_frame_extra(frame, timestamp, elsewhere)
+    else:
+        extra = _careful_frame_extra(frame, timestamp, original)
+    out.rows["sample_frames"].append((sample_id, sensor_index, sensor, frame_index, timestamp, frame, extra))
+    for index, camera in enumerate(frame.images or ()):
+        extra = (
+            _strict_camera_extra(camera)
+            if original is None
+            else _careful_camera_extra(camera, original["images"][index])
+        )
+        out.rows["cameras"].append((sample_id, sensor_index, frame_index, index, camera, extra))
+
+
+def _strict_frame_extra(frame: SampleFrame, timestamp: int | None, elsewhere: tuple[str, ...]) -> str | None:
+    """`extra` of a frame that the strict Structs took: the few things that its columns cannot say."""
+    patch: dict[str, Any] = {}
+    if frame.timestamp != timestamp:
+        patch["timestamp"] = frame.timestamp
+    if frame.images == []:
+        patch["images"] = []
+    for name in ("image", "pcd", "ego_pose"):
+        item = getattr(frame, name)
+        if item is not None and not members(item):
+            patch[name] = {}
+    version = getattr(frame, "format_version", None)
+    if version is not None and "format_version" not in elsewhere:
+        patch["format_version"] = version
+    return json_text(patch) if patch else None
+
+
+def _careful_frame_extra(frame: SampleFrame, timestamp: int | None, original: dict[str, Any]) -> str | None:
+    """Compare what the typed columns of a frame give back with its document, the cameras apart."""
     pose = frame.ego_pose or EgoPose()
-    position, heading = _values(pose.position, _XYZ), _values(pose.heading, _XYZW)
     canonical = nest(
         {
             ("name",): frame.name,
             ("timestamp",): timestamp,
-            ("image", "url"): image_url,
-            ("pcd", "url"): pcd_url,
-            ("pcd", "type"): pcd_type,
-            **{("ego_pose", "position", name): value for name, value in zip(_XYZ, position, strict=True)},
-            **{("ego_pose", "heading", name): value for name, value in zip(_XYZW, heading, strict=True)},
+            ("image", "url"): frame.image and frame.image.url,
+            ("pcd", "url"): frame.pcd and frame.pcd.url,
+            ("pcd", "type"): frame.pcd and frame.pcd.type,
+            **_nested(("ego_pose", "position"), pose.position),
+            **_nested(("ego_pose", "heading"), pose.heading),
             ("default_z",): frame.default_z,
         }
     )
-    document = _plain(frame, "images", "frames", "sensors", *elsewhere) if original is None else dict(original)
-    document.pop("images", None)
+    document = {name: value for name, value in original.items() if name != "images"}
     if frame.images == []:
         document["images"] = []
-    out.rows["sample_frames"].append(
-        (
-            *key,
-            sensor,
-            frame_index,
-            frame.name,
-            timestamp,
-            image_url,
-            pcd_url,
-            pcd_type,
-            *position,
-            *heading,
-            frame.default_z,
-            extra_text(canonical, document),
-        )
-    )
-    for index, camera in enumerate(frame.images or ()):
-        said = None if original is None else original["images"][index]
-        out.rows["cameras"].append((*key, frame_index, index, *_camera(camera, said)))
+    return extra_text(canonical, document)
 
 
-def _camera(camera: Camera, original: dict[str, Any] | None) -> tuple[Any, ...]:
-    matrix = _matrix(camera)
+def _strict_camera_extra(camera: Camera) -> str | None:
+    """`extra` of a camera that the strict Structs took: members that are there but empty."""
+    patch: dict[str, Any] = {}
+    for name in ("intrinsics", "extrinsics", "distortion"):
+        item = getattr(camera, name)
+        if item is not None and all(isinstance(value, Raw) and is_null(value) for value in members(item).values()):
+            patch[name] = {}
+    return json_text(patch) if patch else None
+
+
+def _careful_camera_extra(camera: Camera, original: dict[str, Any]) -> str | None:
+    """Compare what the typed columns of a camera give back with its document."""
     pose = camera.extrinsics or Extrinsics()
-    translation, rotation = _values(pose.translation, _XYZ), _values(pose.rotation, _XYZW)
-    model = camera.distortion.model if camera.distortion else None
-    coefficients = camera.distortion.coefficients if camera.distortion else ABSENT
-    document = _plain(camera) if original is None else original
-    said = document.get("distortion")
+    distortion = original.get("distortion")
     canonical = nest(
         {
-            ("name",): camera.name,
-            ("url",): camera.url,
-            ("row",): camera.row,
-            ("col",): camera.col,
-            ("intrinsics", "intrinsic_matrix"): matrix and [matrix[:3], matrix[3:6], matrix[6:]],
-            **{("extrinsics", "translation", name): value for name, value in zip(_XYZ, translation, strict=True)},
-            **{("extrinsics", "rotation", name): value for name, value in zip(_XYZW, rotation, strict=True)},
-            ("distortion", "model"): model,
-            ("distortion", "coefficients"): said.get("coefficients") if isinstance(said, dict) else None,
+            **{(name,): getattr(camera, name) for name in ("name", "url", "row", "col")},
+            ("intrinsics", "intrinsic_matrix"): _matrix(camera),
+            **_nested(("extrinsics", "translation"), pose.translation),
+            **_nested(("extrinsics", "rotation"), pose.rotation),
+            ("distortion", "model"): camera.distortion and camera.distortion.model,
+            ("distortion", "coefficients"): distortion and distortion.get("coefficients"),
             ("camera_convention",): camera.camera_convention,
             ("rotation",): camera.rotation,
         }
     )
-    return (
-        camera.name,
-        camera.url,
-        camera.row,
-        camera.col,
-        matrix,
-        *translation,
-        *rotation,
-        model,
-        coefficients,
-        camera.camera_convention,
-        camera.rotation,
-        extra_text(canonical, document),
-    )
+    return extra_text(canonical, original)
 
 
-def _matrix(camera: Camera) -> list[float] | None:
-    """The nine numbers of a 3 x 3 matrix, row-major; null for any other."""
+def _matrix(camera: Camera) -> list[list[float]] | None:
+    """A 3 x 3 matrix of numbers; null for any other."""
     if camera.intrinsics is None or not camera.intrinsics.intrinsic_matrix:
         return None
-    rows = decode_json(camera.intrinsics.intrinsic_matrix)
-    if not isinstance(rows, list) or len(rows) != 3 or not all(isinstance(row, list) and len(row) == 3 for row in rows):
+    try:
+        return [list(row) for row in decode_matrix(camera.intrinsics.intrinsic_matrix)]
+    except FAILURES:
         return None
-    numbers = [number for row in rows for number in row]
-    if not all(type(number) in (int, float) for number in numbers):
-        return None
-    return [float(number) for number in numbers]
 
 
-def _values(struct: Vector3 | Quaternion | None, names: tuple[str, ...]) -> list[float | None]:
-    return [None if struct is None else getattr(struct, name) for name in names]
+def _nested(path: tuple[str, ...], item: Vector3 | Quaternion | None) -> dict[tuple[str, ...], Any]:
+    return {} if item is None else {(*path, name): value for name, value in members(item).items()}
 
 
 def nest(flat: dict[tuple[str, ...], Any]) -> dict[str, Any]:
