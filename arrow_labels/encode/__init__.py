@@ -99,7 +99,7 @@ def write_release(
     """
     header, samples = _header(tables, dataset)
     ordered = ordered_samples(tables, samples)
-    labels = ordered_labels(tables, ordered.places)
+    labels = ordered_labels(tables, ordered.rows.select("sample_id").with_row_index("sample"))
     mark = secrets.token_hex(16)
     inner = header.get("dataset")
     if isinstance(inner, dict) and "samples" in inner:

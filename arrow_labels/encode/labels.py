@@ -55,7 +55,7 @@ class OrderedLabels:
 
     def encode(self, batch: range) -> Iterator[tuple[dict[str, Any], Any]]:
         """The `labels` row and the JSON of each label of a range."""
-        first, last = _span(self.places["frames"], batch)
+        first, last = span(self.places["frames"], batch)
         point_ids = self.frames["point_annotations"][first:last]
         frame_rows = self.frames[first:last].drop("point_annotations").to_dicts()
         label_places = self.places["frames"][first:last] - batch.start
@@ -64,7 +64,7 @@ class OrderedLabels:
         for row, label, items, ids in zip(frame_rows, label_places.tolist(), by_frame, point_ids, strict=True):
             frames[label].append((row, frame_json(row, items, ids)))
         links: list[list[Any]] = [[] for _ in batch]
-        first, last = _span(self.places["links"], batch)
+        first, last = span(self.places["links"], batch)
         link_places = self.places["links"][first:last] - batch.start
         for row, label in zip(self.links[first:last].to_dicts(), link_places.tolist(), strict=True):
             links[label].append(link_json(row))
@@ -77,7 +77,7 @@ class OrderedLabels:
         items: list[Any] = []
         owners, indices = [], []
         for table in ANNOTATION_TABLES:
-            first, last = _span(self.places[table], frames)
+            first, last = span(self.places[table], frames)
             if first == last:
                 continue
             rows = pl.from_arrow(self.annotations[table].slice(first, last - first))
@@ -159,9 +159,9 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
     SchemaError
         A key is null, or two rows have the same key.
     """
-    labels = _frame(tables, "labels")
-    frames = _frame(tables, "frames")
-    links = _frame(tables, "links")
+    labels = table_frame(tables, "labels")
+    frames = table_frame(tables, "frames")
+    links = table_frame(tables, "links")
     keys = {table: _keys(tables, table) for table in ANNOTATION_TABLES}
     named = pl.concat([frames.select(FRAME_KEY), *(key.select(FRAME_KEY) for key in keys.values())])
     frames = _complete(frames, named.unique(maintain_order=True), FRAME_KEY, keys)
@@ -172,8 +172,8 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
             "sample", maintain_order=True
         )
     label_keys = labels.select(LABEL_KEY).with_row_index("place")
-    frames, frame_places = _place(frames, label_keys, LABEL_KEY, ("sensor_index", "frame_index"))
-    links, link_places = _place(links, label_keys, LABEL_KEY, ("link_index",))
+    frames, frame_places = place_rows(frames, label_keys, LABEL_KEY, ("sensor_index", "frame_index"))
+    links, link_places = place_rows(links, label_keys, LABEL_KEY, ("link_index",))
     places = {"frames": frame_places, "links": link_places}
     frame_keys = frames.select(FRAME_KEY).with_row_index("place")
     annotations = {}
@@ -188,7 +188,8 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
     return OrderedLabels(labels, frames, links, annotations, places)
 
 
-def _frame(tables: LabelTables, table: str) -> pl.DataFrame:
+def table_frame(tables: LabelTables, table: str) -> pl.DataFrame:
+    """A table as a Polars frame, its keys checked."""
     frame = pl.from_arrow(tables[table])
     assert isinstance(frame, pl.DataFrame)
     _check_keys(table, frame.select(KEYS[table]))
@@ -231,7 +232,7 @@ def _places(rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...]) -> Pla
     return joined["place"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def _place(
+def place_rows(
     rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...], within: tuple[str, ...]
 ) -> tuple[pl.DataFrame, Places]:
     """Rows in the order of the places of their keys, then of the columns `within`; rows that are left out dropped."""
@@ -240,6 +241,7 @@ def _place(
     return rows.drop("place"), rows["place"].to_numpy()
 
 
-def _span(places: Places, wanted: range) -> tuple[int, int]:
+def span(places: Places, wanted: range) -> tuple[int, int]:
+    """Where the rows of a range of places start and end."""
     first, last = np.searchsorted(places, [wanted.start, wanted.stop])
     return int(first), int(last)

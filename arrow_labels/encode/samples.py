@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from arrow_labels.decode.values import time_text
+from arrow_labels.encode.labels import Places, place_rows, span, table_frame
 from arrow_labels.encode.rows import nest, patched, raw
 from arrow_labels.tables import LabelTables
 
@@ -16,76 +17,87 @@ _XYZ = ("x", "y", "z")
 _XYZW = ("qx", "qy", "qz", "qw")
 
 
+Row = dict[str, Any]
+
+
 @dataclass
 class OrderedSamples:
-    """Samples in the order that they are written; a sample that only labels name has a row with only its id."""
+    """Samples in the order that they are written; a sample that only labels name has a row with only its id.
+
+    `places` says for each row of frames and cameras which sample it belongs to.
+    """
 
     rows: pl.DataFrame
-    frames: dict[str, list[dict[str, Any]]]
-    cameras: dict[tuple[str, int, int], list[dict[str, Any]]]
-
-    @property
-    def places(self) -> pl.DataFrame:
-        """`sample_id` and `sample`, its place."""
-        return self.rows.select("sample_id").with_row_index("sample")
+    frames: pl.DataFrame
+    cameras: pl.DataFrame
+    places: dict[str, Places]
 
     def encode(self, first: int, last: int, labels: dict[str, Any]) -> Iterator[Any]:
         """The samples from `first` up to and with `last`, the labels in the last one."""
-        for row in self.rows[first : last + 1].to_dicts():
-            first += 1
-            yield self._sample(row, labels if first == last + 1 else {})
+        for place in range(first, min(last + 1, self.rows.height)):
+            start, end = span(self.places["frames"], range(place, place + 1))
+            frames = self.frames[start:end].to_dicts()
+            start, end = span(self.places["cameras"], range(place, place + 1))
+            cameras: dict[tuple[int, int], list[Row]] = {}
+            for row in self.cameras[start:end].to_dicts():
+                cameras.setdefault((row["sensor_index"], row["frame_index"]), []).append(row)
+            encoded = [(row, _frame(row, cameras)) for row in frames]
+            yield _sample(self.rows.row(place, named=True), encoded, labels if place == last else {})
 
-    def _sample(self, row: dict[str, Any], labels: dict[str, Any]) -> Any:
-        sample = {
-            "uuid": row["sample_id"],
-            "name": row["name"],
-            "attributes": self._attributes(row),
-            "metadata": raw(row["metadata"]),
-            "created_at": None if row["created_at"] is None else time_text(row["created_at"]),
-            "created_by": row["created_by"],
-            "priority": row["priority"],
-            "readme": row["readme"],
+
+def _sample(row: Row, frames: list[tuple[Row, Any]], labels: dict[str, Any]) -> Any:
+    sample = {
+        "uuid": row["sample_id"],
+        "name": row["name"],
+        "attributes": _attributes(row, frames),
+        "metadata": raw(row["metadata"]),
+        "created_at": None if row["created_at"] is None else time_text(row["created_at"]),
+        "created_by": row["created_by"],
+        "priority": row["priority"],
+        "readme": row["readme"],
+    }
+    sample = {name: value for name, value in sample.items() if value is not None}
+    sample["labels"] = labels
+    return patched(sample, row["extra"])
+
+
+def _attributes(row: Row, frames: list[tuple[Row, Any]]) -> Any:
+    if row["sensors"]:
+        return {"sensors": [_sensor(sensor, index, frames) for index, sensor in enumerate(row["sensors"])]}
+    if row["frame_count"] is not None:
+        return {"frames": [frame for _, frame in frames]}
+    return frames[0][1] if frames else None
+
+
+def _sensor(sensor: Row, index: int, frames: list[tuple[Row, Any]]) -> Any:
+    own = [frame for row, frame in frames if row["sensor_index"] == index]
+    result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
+    if sensor["frame_count"] is not None:
+        result["attributes"] = {"frames": own}
+    elif own:
+        result["attributes"] = own[0]
+    if sensor["format_version"] is not None:
+        result.setdefault("attributes", {})["format_version"] = sensor["format_version"]
+    return patched(result, sensor["extra"])
+
+
+def _frame(row: Row, cameras: dict[tuple[int, int], list[Row]]) -> Any:
+    frame = nest(
+        {
+            ("image", "url"): row["image_url"],
+            ("pcd", "url"): row["pcd_url"],
+            ("pcd", "type"): row["pcd_type"],
+            **{("ego_pose", "position", name): row[f"ego_{name}"] for name in _XYZ},
+            **{("ego_pose", "heading", name): row[f"ego_{name}"] for name in _XYZW},
+            ("default_z",): row["default_z"],
+            ("name",): row["name"],
+            ("timestamp",): row["timestamp"],
         }
-        sample = {name: value for name, value in sample.items() if value is not None}
-        sample["labels"] = labels
-        return patched(sample, row["extra"])
-
-    def _attributes(self, row: dict[str, Any]) -> Any:
-        frames = self.frames.get(row["sample_id"], [])
-        if row["sensors"]:
-            return {"sensors": [self._sensor(sensor, index, frames) for index, sensor in enumerate(row["sensors"])]}
-        if row["frame_count"] is not None:
-            return {"frames": [self._frame(frame) for frame in frames]}
-        return self._frame(frames[0]) if frames else None
-
-    def _sensor(self, sensor: dict[str, Any], index: int, frames: list[dict[str, Any]]) -> Any:
-        own = [self._frame(frame) for frame in frames if frame["sensor_index"] == index]
-        result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
-        if sensor["frame_count"] is not None:
-            result["attributes"] = {"frames": own}
-        elif own:
-            result["attributes"] = own[0]
-        if sensor["format_version"] is not None:
-            result.setdefault("attributes", {})["format_version"] = sensor["format_version"]
-        return patched(result, sensor["extra"])
-
-    def _frame(self, row: dict[str, Any]) -> Any:
-        frame = nest(
-            {
-                ("image", "url"): row["image_url"],
-                ("pcd", "url"): row["pcd_url"],
-                ("pcd", "type"): row["pcd_type"],
-                **{("ego_pose", "position", name): row[f"ego_{name}"] for name in _XYZ},
-                **{("ego_pose", "heading", name): row[f"ego_{name}"] for name in _XYZW},
-                ("default_z",): row["default_z"],
-                ("name",): row["name"],
-                ("timestamp",): row["timestamp"],
-            }
-        )
-        cameras = self.cameras.get((row["sample_id"], row["sensor_index"], row["frame_index"]))
-        if cameras:
-            frame["images"] = [_camera(camera) for camera in cameras]
-        return patched(frame, row["extra"])
+    )
+    own = cameras.get((row["sensor_index"], row["frame_index"]))
+    if own:
+        frame["images"] = [_camera(camera) for camera in own]
+    return patched(frame, row["extra"])
 
 
 def _camera(row: dict[str, Any]) -> Any:
@@ -118,20 +130,11 @@ def ordered_samples(tables: LabelTables, samples: pl.DataFrame) -> OrderedSample
         named = [pl.from_arrow(tables[table].select(["sample_id"])) for table in _NAMING]
         only = pl.concat([frame for frame in named if isinstance(frame, pl.DataFrame)]).unique(maintain_order=True)
         rows = pl.concat([rows, only.join(rows, on="sample_id", how="anti", maintain_order="left")], how="diagonal")
-    frames: dict[str, list[dict[str, Any]]] = {}
-    for row in _sorted(tables, "sample_frames"):
-        frames.setdefault(row["sample_id"], []).append(row)
-    cameras: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-    for row in _sorted(tables, "cameras"):
-        cameras.setdefault((row["sample_id"], row["sensor_index"], row["frame_index"]), []).append(row)
-    return OrderedSamples(rows, frames, cameras)
+    keys = rows.select("sample_id").with_row_index("place")
+    within = ("sensor_index", "frame_index")
+    frames, frame_places = place_rows(table_frame(tables, "sample_frames"), keys, ("sample_id",), within)
+    cameras, camera_places = place_rows(table_frame(tables, "cameras"), keys, ("sample_id",), (*within, "camera_index"))
+    return OrderedSamples(rows, frames, cameras, {"frames": frame_places, "cameras": camera_places})
 
 
 _NAMING = ("labels", "frames", "segments", "vectors", "cuboids", "links")
-
-
-def _sorted(tables: LabelTables, table: str) -> list[dict[str, Any]]:
-    frame = pl.from_arrow(tables[table])
-    assert isinstance(frame, pl.DataFrame)
-    order = [name for name in ("sensor_index", "frame_index", "camera_index") if name in frame.columns]
-    return frame.sort(order, maintain_order=True).to_dicts()
