@@ -10,9 +10,11 @@ from arrow_labels.errors import (
     SchemaError,
     TargetError,
 )
+from arrow_labels.inspection import inspect_labels
 from arrow_labels.read import iter_labels, read_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.parquet import read_parquet, write_parquet
 
 __version__ = "0.1.0"
 
@@ -28,7 +30,10 @@ __all__ = [
     "TargetError",
     "decode_labels",
     "encode_labels",
+    "inspect_labels",
     "iter_labels",
     "read_labels",
+    "read_parquet",
+    "write_parquet",
     "write_release",
 ]

@@ -52,6 +52,7 @@ _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 def inspect_labels(
     source: Any,
     *,
+    batch_bytes: int = 64 << 20,
     labelsets: Collection[str] | None = None,
     storage_options: dict[str, Any] | None = None,
     on_error: OnError = "collect",
@@ -63,7 +64,7 @@ def inspect_labels(
     ----------
     source
         `LabelTables`, or what `read_labels` takes; that is read a batch at a time.
-    labelsets, storage_options, on_error, progress
+    batch_bytes, labelsets, storage_options, on_error, progress
         As in `iter_labels`.
 
     Returns
@@ -97,7 +98,8 @@ def inspect_labels(
 
     Notes
     -----
-    Attributes are JSON text: each distinct text of a batch is parsed once, and counts as often as it occurs.
+    Attributes are JSON text: each distinct text of a batch is parsed once, and counts as often as it occurs. A label
+    belongs to the release of its sample; one that comes in another batch than its sample belongs to none.
 
     Examples
     --------
@@ -114,7 +116,12 @@ def inspect_labels(
         parts = [source]
     else:
         parts = iter_labels(
-            source, labelsets=labelsets, storage_options=storage_options, on_error=on_error, progress=progress
+            source,
+            batch_bytes=batch_bytes,
+            labelsets=labelsets,
+            storage_options=storage_options,
+            on_error=on_error,
+            progress=progress,
         )
     totals = _count(LabelTables())
     rejects = [pl.DataFrame(SCHEMAS["rejects"].empty_table())]
@@ -127,7 +134,7 @@ def inspect_labels(
 
 def _count(part: LabelTables) -> dict[str, pl.DataFrame]:
     """The counts of some samples, whole."""
-    owners = pl.DataFrame(part.samples.select(["sample_id", "dataset"]))
+    owners = pl.DataFrame(part.samples.select(["sample_id", "dataset"])).unique("sample_id", keep="first")
     labels = pl.DataFrame(part.labels.select([*_LABEL, "label_type", "label_status", "frame_count", "sensors"]))
     frames = pl.DataFrame(part.frames.drop_columns(["format_version", "extra"])).join(owners, "sample_id", how="left")
     links = pl.DataFrame(part.links.drop_columns(["extra"])).join(owners, "sample_id", how="left")
@@ -139,14 +146,14 @@ def _count(part: LabelTables) -> dict[str, pl.DataFrame]:
         keyframes=pl.col("is_keyframe").sum(),
         interpolated=(~pl.col("is_keyframe")).sum(),
     )
-    sensors = labels.select("labelset", pl.col("sensors").list.drop_nulls()).explode("sensors").drop_nulls("sensors")
+    sensors = labels.select("labelset", "sensors").explode("sensors").drop_nulls("sensors")
     in_sequence = pl.col("sensors").list.eval(pl.element().struct.field("frame_count").is_not_null()).list.any()
     point_count = pl.col("point_annotations").list.len().cast(pl.Int64).fill_null(0)
     counts = {
         "summary": pl.DataFrame(
             {
                 "releases": releases.height,
-                "samples": owners.height,
+                "samples": part.samples.num_rows,
                 "labels": labels.height,
                 "sequences": labels.select((pl.col("frame_count").is_not_null() | in_sequence).sum()).item(),
                 "frames": frames.height,

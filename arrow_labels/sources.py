@@ -13,9 +13,8 @@ import mmap
 import os
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -55,7 +54,8 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
-_UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException, zipfile.BadZipFile)
+MANIFEST: Final = "_arrow_labels.json"
+"""The file that makes a folder one of tables."""
 
 
 class File(NamedTuple):
@@ -120,21 +120,24 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
 
 def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     fs, path = file_system(url, storage_options)
+    about: dict[str, Any] | None = None
+    found: dict[str, dict[str, Any]] = {}
     try:
-        about = fs.info(path)
-    except FileNotFoundError:
-        about = None
-    except OSError as error:
+        with suppress(FileNotFoundError):
+            about = fs.info(path)
+        if about is not None and about["type"] == "directory":
+            found = fs.find(path, detail=True)
+        elif about is None and has_magic(shown(path)):
+            found = fs.glob(path, detail=True)
+    except Exception as error:  # file systems raise errors of the libraries below them
         raise FetchError(f"Expected a source that can be read, got {_reason(error)} - at {shown(url)}") from error
     if about is not None and about["type"] != "directory":
-        yield File(fs, path, shown(url), _stem(path.rpartition("/")[2]), about.get("size"))
+        yield File(fs, path, shown(url), _stem(shown(path).rpartition("/")[2]), about.get("size"))
         return
-    if about is None and not has_magic(path):
+    if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
-    try:
-        found = fs.glob(path, detail=True) if about is None else fs.find(path, detail=True)
-    except OSError as error:
-        raise FetchError(f"Expected a source that can be read, got {_reason(error)} - at {shown(url)}") from error
+    if f"{path.rstrip('/')}/{MANIFEST}" in found:
+        raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
     found = {
         name: item for name, item in found.items() if item["type"] == "file" and (about is None or _is_labels(name))
     }
@@ -193,15 +196,15 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
             found = _in_memory(item, name, str(index))
         try:
             yield from found
-        except _UNREADABLE as error:
-            failure = FetchError(f"Expected a file that can be read, got {_reason(error)} - at {name}")
-            if on_error == "raise":
-                raise failure from error
-            yield Document(name, str(index), failure)
         except ArrowLabelsError as error:
             if on_error == "raise":
                 raise
             yield Document(name, str(index), error)
+        except Exception as error:  # file systems and codecs raise errors of the libraries below them
+            failure = FetchError(f"Expected a file that can be read, got {_reason(error)} - at {name}")
+            if on_error == "raise":
+                raise failure from error
+            yield Document(name, str(index), failure)
 
 
 def _in_memory(item: Any, name: str, place: str) -> Iterator[Document]:
@@ -209,7 +212,7 @@ def _in_memory(item: Any, name: str, place: str) -> Iterator[Document]:
 
 
 def _documents(file: File) -> Iterator[Document]:
-    lower = file.path.lower()
+    lower = shown(file.path).lower()
     if lower.endswith(".zip"):
         with file.fs.open(file.path, "rb") as archive:
             inside = ZipFileSystem(archive)

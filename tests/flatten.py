@@ -21,7 +21,7 @@ UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 SAME = object()  # no patch is needed; None is the patch that takes everything away
 
 
-class Undecodable(ValueError):
+class UndecodableError(ValueError):
     """The document is not one that can be decoded."""
 
 
@@ -96,13 +96,13 @@ def json_text(value: Any) -> str | None:
 def text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise Undecodable(f"Expected `str`, got {value!r}")
+    raise UndecodableError(f"Expected `str`, got {value!r}")
 
 
 def flag(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    raise Undecodable(f"Expected `bool`, got {value!r}")
+    raise UndecodableError(f"Expected `bool`, got {value!r}")
 
 
 def is_number(value: Any) -> bool:
@@ -112,33 +112,33 @@ def is_number(value: Any) -> bool:
 def number(value: Any) -> float | None:
     if value is None or is_number(value):
         return None if value is None else float(value)
-    raise Undecodable(f"Expected `float`, got {value!r}")
+    raise UndecodableError(f"Expected `float`, got {value!r}")
 
 
 def integer(value: Any, bits: int = 64) -> int | None:
     if value is None:
         return None
     if not is_number(value) or value != value // 1 or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-        raise Undecodable(f"Expected `int` of {bits} bits, got {value!r}")
+        raise UndecodableError(f"Expected `int` of {bits} bits, got {value!r}")
     return int(value)
 
 
 def members(value: Any) -> dict[str, Any]:
     if value is None or isinstance(value, dict):
         return value or {}
-    raise Undecodable(f"Expected `object`, got {value!r}")
+    raise UndecodableError(f"Expected `object`, got {value!r}")
 
 
 def elements(value: Any) -> list[Any]:
     if value is None or isinstance(value, list):
         return value or []
-    raise Undecodable(f"Expected `array`, got {value!r}")
+    raise UndecodableError(f"Expected `array`, got {value!r}")
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
     if all(isinstance(item, dict) for item in elements(value)):
         return elements(value)
-    raise Undecodable(f"Expected an array of objects, got {value!r}")
+    raise UndecodableError(f"Expected an array of objects, got {value!r}")
 
 
 def version(value: Any) -> str | None:
@@ -199,7 +199,7 @@ def point_ids(value: Any) -> list[int] | None:
 def required(value: Any, bits: int = 64) -> int:
     result = integer(value, bits)
     if result is None:
-        raise Undecodable("Expected `int`, got null")
+        raise UndecodableError("Expected `int`, got null")
     return result
 
 
@@ -221,7 +221,7 @@ def points_of(value: Any) -> list[dict[str, float | None]]:
     points = []
     for point in elements(value):
         if not isinstance(point, list) or len(point) not in (2, 3) or not all(map(is_number, point)):
-            raise Undecodable(f"Expected a point of 2 or 3 numbers, got {point!r}")
+            raise UndecodableError(f"Expected a point of 2 or 3 numbers, got {point!r}")
         x, y, z = [float(item) for item in point] + [None] * (3 - len(point))
         points.append({"x": x, "y": y, "z": z})
     return points
@@ -426,7 +426,7 @@ def flatten(
         key = {"sample_id": place, "labelset": "ground-truth"}
         put_label(tables, {"attributes": document}, key, {}, unit, source)
     else:
-        raise Undecodable("Expected a release, a sample, a label or label attributes")
+        raise UndecodableError("Expected a release, a sample, a label or label attributes")
     return tables
 
 
@@ -610,11 +610,11 @@ def put_annotation(tables: Tables, annotation: Object, key: Object, names: Names
     elif kind in ("cuboid", "cuboid-sync"):
         table = "cuboids"
     else:
-        raise Undecodable(f"Expected a type of annotation, got {kind!r}")
+        raise UndecodableError(f"Expected a type of annotation, got {kind!r}")
     row = key | typed(table, annotation)
     own_id = row["track_id"] if row["id"] is None else row["id"]
     if own_id is None:
-        raise Undecodable("Expected an annotation with `id` or `track_id`")
+        raise UndecodableError("Expected an annotation with `id` or `track_id`")
     row["category"] = names.get(row["category_id"])
     row["extra"] = extra_of(canonical_of(table, row), annotation)
     if table == "segments":

@@ -290,6 +290,7 @@ def label_attributes(task_type: str, scene: list[Track], frames: int, url: str, 
         sensors = []
         for name, kind in SENSORS:
             inner = label_attributes(kind, scene, frames, url.replace("{sensor}", name), bitmaps)
+            inner.pop("links", None)  # the links of a label with sensors stand beside them
             sensors.append({"name": name, "task_type": kind, "attributes": inner})
         return {"sensors": sensors, "links": LINKS}
     if not task_type.endswith("sequence"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from flatten import COLUMNS, Undecodable, flatten, merge_patch, nanoseconds
+from flatten import COLUMNS, UndecodableError, flatten, merge_patch, nanoseconds
 
 BLOCK_KEY = {
     "sample_id": "0",
@@ -354,7 +354,7 @@ def test_timestamps(value: Any, unit: str, expected: int | None) -> None:
     ],
 )
 def test_what_cannot_be_decoded(annotation: dict[str, Any]) -> None:
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableError):
         flatten({"annotations": [annotation]})
 
 

@@ -39,6 +39,7 @@ LAYERS = (
     "write",
     "inspection",
     "",
+    "terminal",
     "cli",
 )
 """Every module, each after those that it may import; "" is the package itself."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from readme import README, TABLES, outputs, table_reference
 
 TEXT = README.read_text()

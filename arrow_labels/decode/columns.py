@@ -39,7 +39,7 @@ class NotExactError(Exception):
 def integers(values: Sequence[int | None], type_: pa.DataType) -> pa.Array:
     """Int column, with nulls where a value is None."""
     try:
-        return pa.array(np.fromiter(values, type_.to_pandas_dtype(), len(values)))
+        return pa.array(np.fromiter(values, f"i{type_.bit_width // 8}", len(values)))
     except TypeError:
         return pa.nulls(len(values), type_) if values.count(None) == len(values) else pa.array(values, type_)
 

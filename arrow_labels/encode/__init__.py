@@ -108,6 +108,8 @@ def write_release(
     url = os.fspath(target)
     try:
         fs, path = fsspec.core.url_to_fs(url, **(storage_options or {}))
+        if fs.isdir(path):
+            raise TargetError(f"Expected a file to write, got a folder - at {url}")
         with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", fsspec.utils.infer_compression(path)) as file:
             file.write(before)
             if found:
@@ -117,7 +119,7 @@ def write_release(
                 file.write(b"]")
                 file.write(after)
     except (OSError, ImportError) as error:
-        raise TargetError(f"Expected a target that can be written, got {error} - for {url}") from error
+        raise TargetError(f"Expected a target that can be written, got {error} - at {url}") from error
 
 
 def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:

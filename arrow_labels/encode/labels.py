@@ -126,7 +126,7 @@ def _implied_sensors(frames: list[tuple[dict[str, Any], Any]]) -> list[dict[str,
 def _sensor_json(sensor: dict[str, Any], index: int, frames: list[tuple[dict[str, Any], Any]]) -> Any:
     own = [(row, frame) for row, frame in frames if row["sensor_index"] == index]
     result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
-    if sensor["frame_count"] is not None or len(own) > 1:
+    if sensor["frame_count"] is not None or (own and own[-1][0]["frame_index"] > 0):
         result["attributes"] = {"frames": _sequence(sensor["frame_count"], own)}
         if sensor["format_version"] is not None:
             result["attributes"]["format_version"] = sensor["format_version"]

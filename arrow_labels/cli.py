@@ -1,0 +1,326 @@
+"""The command line: calls public functions, and prints what they give.
+
+Results go to standard output and everything else to standard error; tables are drawn on a terminal and are plain text
+elsewhere. Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import Annotated, Any, Final, Literal
+
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+import arrow_labels as al
+from arrow_labels.decode import OnError, TimestampUnit
+from arrow_labels.inspection import inspect_labels
+from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
+from arrow_labels.sources import file_system
+from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
+from arrow_labels.write.parquet import read_parquet, write_parquet
+
+Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
+Format = Literal["table", "json"]
+
+_TITLES: Final = {
+    "summary": "Summary",
+    "datasets": "Datasets",
+    "labels": "Labels",
+    "sensors": "Sensors",
+    "frames": "Frames",
+    "annotations": "Annotations",
+    "attributes": "Attributes",
+    "unused": "Defined, never used",
+    "undefined": "Used, never defined",
+    "rejects": "Rejects",
+}
+_SHOWN_REJECTS: Final = 20
+_OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
+"""What messages of the library call options, and what they are called here."""
+_QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
+
+app = typer.Typer(
+    help="Computer-vision labels as tables, and back to the very same JSON.",
+    epilog="Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Typer draws boxes around help and errors, also into a pipe; without markup it gives plain text.
+    rich_markup_mode=None,
+)
+
+_StorageOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        help="Option of the fsspec file systems; may be given again. The value is JSON if it can be read as such "
+        '(true, 5, {"a": 1}), else text.',
+    ),
+]
+_Labelsets = Annotated[
+    list[str] | None,
+    typer.Option("--labelset", metavar="NAME", help="Only labels of this labelset; may be given again."),
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")]
+_Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE", help="Files, folders, globs or URLs of label JSON.", show_default=False),
+]
+
+
+def main() -> None:
+    """Run the command line; the entry point of ``arrow-labels``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # Names need not fit the encoding of a terminal.
+    app(prog_name="arrow-labels")
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        with _reported():
+            print_text(f"arrow-labels {al.__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: arrow-labels convert release.json tables/")
+def convert(
+    sources: _Sources,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL to write.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the tables in TARGET.")] = False,
+    task_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Task type that wins over the documents'.", show_default=False)
+    ] = None,
+    timestamp_unit: Annotated[TimestampUnit, typer.Option(help="What the documents' timestamps count in.")] = "ns",
+    labelset: _Labelsets = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this table; may be given again. The others stay empty."),
+    ] = None,
+    on_error: Annotated[
+        OnError,
+        typer.Option(help="Stop at the first label that fails, or keep each as a row of `rejects` and go on."),
+    ] = "raise",
+    compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
+    storage_option: _StorageOptions = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Turn label JSON into Parquet tables.
+
+    Reads and writes a batch at a time, in bounded memory. TARGET appears when it is complete; what was made goes to
+    standard output.
+    """
+    options = _storage_options(storage_option)
+    tables = table or None
+    try:
+        # Checks the options as reading does, before there is anything to undo.
+        al.decode_labels((), task_type=task_type, tables=tables)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
+    with _reported():
+        with _progress("convert", quiet) as progress:
+            parts = al.iter_labels(
+                sources,
+                task_type=task_type,
+                timestamp_unit=timestamp_unit,
+                labelsets=labelset or None,
+                tables=tables,
+                storage_options=options,
+                on_error=on_error,
+                progress=progress,
+            )
+            write_parquet(
+                _counted(parts, rows),
+                target,
+                mode="overwrite" if overwrite else "error",
+                compression=compression,
+                storage_options=options,
+            )
+        if not quiet:
+            print_table(None, ["table", "rows"], list(rows.items()))
+        _end(rows["rejects"], "table `rejects` says which and why")
+
+
+@app.command(epilog="Example: arrow-labels restore tables/ release.json")
+def restore(
+    tables: Annotated[
+        str, typer.Argument(metavar="TABLES", help="Folder or URL that `convert` wrote.", show_default=False)
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="File or URL to write; .gz, .bz2 and .xz compress.", show_default=False),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which release, if there are several.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace TARGET.")] = False,
+    storage_option: _StorageOptions = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Turn tables back into release JSON."""
+    options = _storage_options(storage_option)
+    with _reported():
+        fs, path = file_system(target, options)
+        if fs.isdir(path):
+            raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
+        if not overwrite and fs.exists(path):
+            raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
+        found = read_parquet(tables, storage_options=options)
+        al.write_release(found, target, dataset=dataset, storage_options=options)
+        if not quiet:
+            print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
+        _end(found.rejects.num_rows, "they are in the tables only")
+
+
+@app.command(epilog="Example: arrow-labels inspect release.json --format json")
+def inspect(
+    sources: _Sources,
+    labelset: _Labelsets = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
+    storage_option: _StorageOptions = None,
+) -> None:
+    """Count what is in label JSON.
+
+    Samples, labels, sensors, frames, annotations, tracks and attributes; what is defined and not used, or used and not
+    defined; and rejects.
+    """
+    options = _storage_options(storage_option)
+    with _reported():
+        with _progress("inspect", quiet=False) as progress:
+            found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
+        if output == "json":
+            summary = dict(found["summary"].rows())
+            print_json({name: summary if name == "summary" else rows.to_dicts() for name, rows in found.items()})
+        else:
+            for name, title in _TITLES.items():
+                shown = found[name]
+                if name == "rejects" and shown.height > _SHOWN_REJECTS:
+                    title += f" (the first {_SHOWN_REJECTS} of {shown.height})"
+                    shown = shown.head(_SHOWN_REJECTS)
+                if shown.height:
+                    print_table(title, shown.columns, shown.rows())
+        _end(found["rejects"].height)
+
+
+@app.command(epilog="Example: arrow-labels schema cuboids")
+def schema(
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Only this table.", show_default=False)] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
+) -> None:
+    """Print columns, types and meanings."""
+    if table is not None and table not in al.SCHEMAS:
+        raise typer.BadParameter(f"table: expected one of {', '.join(al.SCHEMAS)}, got {table!r}")
+    columns = {
+        name: [
+            {
+                "column": field.name,
+                "type": str(field.type),
+                "key": field.name in KEYS.get(name, ()),
+                "description": DESCRIPTIONS[name][field.name],
+            }
+            for field in al.SCHEMAS[name]
+        ]
+        for name in ([table] if table else al.SCHEMAS)
+    }
+    with _reported():
+        if output == "json":
+            print_json({name: {"row": ROWS[name], "columns": found} for name, found in columns.items()})
+            return
+        for name, found in columns.items():
+            rows = [(column["column"], column["type"], column["description"]) for column in found]
+            print_table(f"{name}: one row is {ROWS[name]}", ["column", "type", "description"], rows)
+
+
+def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
+    options: dict[str, Any] = {}
+    for item in given or ():
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter("--storage-option: expected KEY=VALUE, got no `=`")  # The text may be a secret.
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options or None
+
+
+def _counted(parts: Iterable[al.LabelTables], rows: Counter[str]) -> Iterator[al.LabelTables]:
+    for part in parts:
+        rows.update({name: table.num_rows for name, table in part})
+        yield part
+
+
+def _end(rejects: int, where: str = "") -> None:
+    """Say how many records were rejected, and exit with 1 if there are any."""
+    if rejects:
+        records = "1 record was rejected" if rejects == 1 else f"{rejects} records were rejected"
+        _complain(records + (f": {where}" if where else ""))
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn what can go wrong with inputs and targets into one line and an exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (al.ArrowLabelsError, al.MissingExtraError, OSError, pa.ArrowException) as error:
+        message = str(error) or type(error).__name__
+        for name, option in _OPTIONS.items():
+            message = message.replace(name, option)
+        _complain(f"error: {message}")
+        raise typer.Exit(1) from None
+
+
+def _complain(message: str) -> None:
+    """Print a line for people, without the queries of URLs, which may be signatures."""
+    with suppress(BrokenPipeError):
+        print(printable(_QUERY.sub(r"\1", message)), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A progress bar on the terminal, and the function that moves it; None where there is no terminal."""
+    if quiet or not is_terminal(sys.stderr):
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+        # Definitions and blanks between samples are never reported as done; without a total the bar goes on moving.
+        done = bar.tasks[0].total or bar.tasks[0].completed
+        bar.update(task, completed=done, total=done)
+
+
+if __name__ == "__main__":
+    main()

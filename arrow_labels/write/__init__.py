@@ -1,0 +1,1 @@
+"""LabelTables -> stores: one file a sink."""

@@ -1,0 +1,255 @@
+"""LabelTables -> a folder of Parquet files, and back.
+
+``TABLE/part-00000.parquet`` for each of the thirteen tables, empty ones too, with the schema of `arrow_labels.schema`,
+so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.folder` makes it all or nothing. Row
+groups are bounded by rows and bytes. Columns have dictionary pages; byte-stream split is off: it makes rounded numbers
+larger.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.schema import SCHEMAS
+from arrow_labels.tables import LabelTables
+from arrow_labels.write.folder import (
+    READABLE,
+    WRITABLE,
+    Folder,
+    Mode,
+    Part,
+    as_target_error,
+    complete,
+    create,
+    open_folder,
+    replace_folder,
+)
+
+_CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
+_WAITING: Final = 4
+"""Row groups' worth of bytes that may wait, over all tables."""
+
+
+class _Limits(NamedTuple):
+    """Most rows and bytes of a row group."""
+
+    rows: int
+    bytes: int
+
+
+def write_parquet(
+    tables: LabelTables | Iterable[LabelTables],
+    target: str | os.PathLike[str],
+    *,
+    mode: Mode = "error",
+    compression: str = "zstd",
+    compression_level: int | None = None,
+    row_group_rows: int = 1 << 20,
+    row_group_bytes: int = 64 << 20,
+    storage_options: dict[str, Any] | None = None,
+) -> None:
+    """Write tables as a folder of Parquet files, all or nothing.
+
+    Parameters
+    ----------
+    tables : LabelTables or iterable of LabelTables
+        What to write, whole or in parts: with ``al.iter_labels(...)`` memory stays bounded.
+    target : str or path
+        Folder: a path or any fsspec URL. It gets ``TABLE/part-00000.parquet`` for every table (with a token in the name
+        where an object store has files already) and ``_arrow_labels.json``, which says that they are complete.
+    mode : {"error", "overwrite"}
+        Refuse a target that has something in it, or replace its tables once the new ones are complete.
+    compression : {"zstd", "snappy", "gzip", "brotli", "lz4", "none"}
+        Codec of all columns.
+    compression_level : int, optional
+        Level of the codec.
+    row_group_rows, row_group_bytes : int
+        Most rows, and most bytes of Arrow data, in a row group; a row is never divided.
+    storage_options : dict, optional
+        Options of the fsspec file system.
+
+    Raises
+    ------
+    TargetError
+        The target has something in it (with ``mode="error"``), or something that is no table (with
+        ``mode="overwrite"``): both before any input is consumed. Or it cannot be written. An error of the input goes
+        through as it is, and nothing is left of what was written.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.parquet import read_parquet, write_parquet
+    >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+    >>> write_parquet(tables, "memory://written")
+    >>> read_parquet("memory://written") == tables
+    True
+    """
+    if mode not in ("error", "overwrite"):
+        raise ValueError(f'mode: expected "error" or "overwrite", got {mode!r}')
+    if compression not in _CODECS:
+        raise ValueError(f"compression: expected one of {', '.join(_CODECS)}, got {compression!r}")
+    for name, value in (("row_group_rows", row_group_rows), ("row_group_bytes", row_group_bytes)):
+        if value < 1:
+            raise ValueError(f"{name}: expected a positive number, got {value}")
+    parts = [tables] if isinstance(tables, LabelTables) else tables
+    limits = _Limits(row_group_rows, row_group_bytes)
+    codec = {"compression": compression, "compression_level": compression_level}
+    replace_folder(
+        open_folder(target, storage_options), mode, lambda folder, file: _write(parts, folder, file, limits, codec)
+    )
+
+
+def read_parquet(
+    target: str | os.PathLike[str],
+    *,
+    tables: Collection[str] | None = None,
+    storage_options: dict[str, Any] | None = None,
+) -> LabelTables:
+    """Read the tables that `write_parquet` wrote.
+
+    Parameters
+    ----------
+    target : str or path
+        Folder: a path or any fsspec URL.
+    tables : collection of str, optional
+        Tables to read, the others stay empty; default: all.
+    storage_options : dict, optional
+        Options of the fsspec file system.
+
+    Returns
+    -------
+    LabelTables
+
+    Raises
+    ------
+    TargetError
+        There is no such folder, or it is not complete: its write did not finish, or a file is not the one that was
+        written.
+    SchemaError
+        A table has other columns than `arrow_labels.schema`, or a newer version of this library wrote it.
+
+    Examples
+    --------
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.parquet import read_parquet, write_parquet
+    >>> write_parquet(al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]), "memory://labels")
+    >>> tables = read_parquet("memory://labels", tables=["segments"])
+    >>> tables.segments.num_rows, tables.frames.num_rows
+    (1, 0)
+    """
+    if isinstance(tables, str):
+        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
+    chosen = set(SCHEMAS if tables is None else tables)
+    if unknown := chosen - set(SCHEMAS):
+        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+    folder = open_folder(target, storage_options)
+    manifest = complete(folder)
+    found = {}
+    for name in (name for name in SCHEMAS if name in chosen):
+        parts = [_read(folder, name, part) for part in manifest.tables[name]]
+        found[name] = pa.concat_tables([SCHEMAS[name].empty_table(), *parts])
+    # Some tables may come from the old write and some from a new one, whose files can even have the same sizes.
+    if complete(folder).write_id != manifest.write_id:
+        raise TargetError(f"Expected tables that stay, got new ones in the meantime - at {folder.url}: read them again")
+    return LabelTables(**found)
+
+
+def _write(
+    parts: Iterable[LabelTables], folder: Folder, file: str, limits: _Limits, codec: dict[str, Any]
+) -> dict[str, list[Part]]:
+    """Write each table as a file of this name, a row group at a time."""
+    with ExitStack() as stack:
+        files, writers, rows = {}, {}, dict.fromkeys(SCHEMAS, 0)
+        with as_target_error(WRITABLE, folder.url):
+            for name, schema in SCHEMAS.items():
+                files[name] = create(folder, f"{name}/{file}")
+                stack.callback(_close, files[name])
+                writers[name] = pq.ParquetWriter(files[name], schema, **codec)
+                stack.callback(_close, writers[name])
+        for name, group in _row_groups(parts, limits):
+            with as_target_error(WRITABLE, folder.url):
+                writers[name].write_table(group, row_group_size=group.num_rows)
+            rows[name] += group.num_rows
+        written = {}
+        with as_target_error(WRITABLE, folder.url):
+            for name in SCHEMAS:
+                writers[name].close()
+                written[name] = [Part(f"{name}/{file}", rows[name], files[name].tell())]
+                files[name].close()
+    return written
+
+
+def _close(item: Any) -> None:
+    """Close what is closed already, or what had an error that is on its way up."""
+    with suppress(OSError):
+        item.close()
+
+
+def _row_groups(parts: Iterable[LabelTables], limits: _Limits) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of all parts as row groups, each with the name of its table."""
+    waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
+    rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)
+
+    def take(name: str) -> tuple[str, pa.Table]:
+        group = pa.Table.from_batches(waiting[name], SCHEMAS[name])
+        waiting[name], rows[name], size[name] = [], 0, 0
+        return name, group
+
+    for part in parts:
+        if not isinstance(part, LabelTables):
+            raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
+        for name, batch in ((name, batch) for name, table in part for batch in table.to_batches()):
+            done = 0
+            while done < batch.num_rows:
+                rest = batch.slice(done)
+                fitting = _fitting(rest, limits.rows - rows[name], limits.bytes - size[name])
+                if not fitting and waiting[name]:
+                    yield take(name)
+                    continue
+                head = rest.slice(0, max(1, fitting))
+                waiting[name].append(head)
+                rows[name] += head.num_rows
+                size[name] += head.nbytes
+                done += head.num_rows
+        while sum(size.values()) > _WAITING * limits.bytes:
+            yield take(max(size, key=size.__getitem__))
+    yield from (take(name) for name in SCHEMAS if waiting[name])
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> int:
+    """How many of the first rows of a batch are no more than these rows and bytes."""
+    if batch.num_rows <= rows and batch.nbytes <= size:
+        return int(batch.num_rows)
+    lengths = range(1, min(batch.num_rows, rows) + 1)
+    return bisect_right(lengths, size, key=lambda length: batch.slice(0, length).nbytes)
+
+
+def _read(folder: Folder, name: str, part: Part) -> pa.Table:
+    """Read a part, after a look at its columns."""
+    try:
+        with (
+            as_target_error(READABLE, folder.url),
+            pq.ParquetFile(f"{folder.path}/{part.file}", filesystem=folder.fs) as file,
+        ):
+            LabelTables(**{name: file.schema_arrow.empty_table()})  # Refuses other columns before they are read.
+            # One row group after the other: a column of lists that is read whole overflows at 2**31 items.
+            groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+    except SchemaError as error:
+        raise SchemaError(f"{error} - in `{part.file}` of {folder.url}") from None
+    except pa.ArrowException as error:
+        raise TargetError(
+            f"Expected `{part.file}` to be Parquet, got {type(error).__name__}: {error} - in {folder.url}"
+        ) from error
+    # Parquet calls the items of lists `element`.
+    table = pa.concat_tables([SCHEMAS[name].empty_table(), *(group.cast(SCHEMAS[name]) for group in groups)])
+    if table.num_rows != part.rows:
+        raise TargetError(f"Expected {part.rows:,} rows in `{part.file}`, got {table.num_rows:,} - in {folder.url}")
+    return table

@@ -1,0 +1,135 @@
+"""Encoding beyond the round trip: tables that people make, and tables that cannot be written."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pytest
+from generate import release
+from json_equal import difference
+
+import arrow_labels as al
+
+
+def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=al.SCHEMAS[name])
+
+
+def cuboid(**given: Any) -> dict[str, Any]:
+    row = {"sample_id": "s", "labelset": "model", "sensor_index": 0, "frame_index": 0, "annotation_index": 0}
+    return row | {"track_id": 1, "category_id": 2, "type": "cuboid", "x": 1.0, "y": 2.0, "z": 3.0, "yaw": 0.5} | given
+
+
+def encoded(tables: al.LabelTables) -> dict[tuple[str, str], Any]:
+    return {(sample_id, labelset): attributes for sample_id, labelset, attributes in al.encode_labels(tables)}
+
+
+BOX = {
+    "category_id": 2,
+    "track_id": 1,
+    "type": "cuboid",
+    "position": {"x": 1, "y": 2, "z": 3},
+    "yaw": 0.5,
+}
+
+
+def test_annotations_alone_make_a_label() -> None:
+    tables = al.LabelTables(cuboids=table("cuboids", [cuboid()]))
+    assert encoded(tables) == {("s", "model"): {"annotations": [BOX]}}
+
+
+def test_frames_make_a_sequence() -> None:
+    rows = [cuboid(frame_index=2, timestamp=7), cuboid(frame_index=0, annotation_index=1), cuboid(frame_index=0)]
+    frames = encoded(al.LabelTables(cuboids=table("cuboids", rows)))["s", "model"]["frames"]
+    assert frames == [{"annotations": [BOX, BOX]}, {"annotations": []}, {"annotations": [BOX], "timestamp": 7}]
+
+
+def test_sensors_make_a_multi_sensor_label() -> None:
+    rows = [cuboid(sensor_index=1, sensor="lidar", frame_index=1), cuboid(sensor_index=0, sensor="camera")]
+    rows.append(cuboid(sensor_index=1, sensor="lidar", frame_index=0, annotation_index=3))
+    sensors = encoded(al.LabelTables(cuboids=table("cuboids", rows)))["s", "model"]["sensors"]
+    assert [sensor["name"] for sensor in sensors] == ["camera", "lidar"]
+    assert sensors[1]["attributes"]["frames"] == [{"annotations": [BOX]}, {"annotations": [BOX]}]
+    assert sensors[0]["attributes"] == {"annotations": [BOX]}
+
+
+def test_kinds_of_one_frame_come_in_the_order_of_their_index() -> None:
+    vector = {"points": [{"x": 1.0, "y": 2.0, "z": None}, {"x": 1.0, "y": 2.0, "z": 3.0}], "type": "polyline"}
+    block = {key: value for key, value in cuboid().items() if key not in ("x", "y", "z", "yaw", "type")}
+    tables = al.LabelTables(
+        cuboids=table("cuboids", [cuboid(annotation_index=1)]),
+        vectors=table("vectors", [{**block, **vector, "annotation_index": 2}]),
+        segments=table("segments", [block]),
+    )
+    annotations = encoded(tables)["s", "model"]["annotations"]
+    assert [annotation.get("type") for annotation in annotations] == [None, "cuboid", "polyline"]
+    assert annotations[2]["points"] == [[1, 2], [1, 2, 3]]
+
+
+def test_labels_without_samples_make_a_release() -> None:
+    al.write_release(al.LabelTables(cuboids=table("cuboids", [cuboid()])), "memory://made.json")
+    made = json.loads(fsspec.filesystem("memory").cat("/made.json"))
+    labels = {"model": {"attributes": {"annotations": [BOX]}}}
+    assert made == {"dataset": {"samples": [{"uuid": "s", "labels": labels}]}}
+
+
+WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "null key": ([cuboid(labelset=None)], "Expected a key, got null - in column `labelset` of table `cuboids`"),
+    "key twice": ([cuboid(), cuboid()], "Expected each key once, got {'sample_id': 's', "),
+    "NaN": ([cuboid(y=float("nan"))], "Expected numbers that JSON can hold, got nan - in column `y` of `cuboids`"),
+    "infinity": ([cuboid(length=float("-inf"))], "Expected numbers that JSON can hold, got -inf - in column `length`"),
+}
+
+
+@pytest.mark.parametrize(("rows", "message"), WRONG.values(), ids=WRONG)
+def test_tables_that_cannot_be_written(rows: list[dict[str, Any]], message: str) -> None:
+    tables = al.LabelTables(cuboids=table("cuboids", rows))
+    with pytest.raises(al.SchemaError) as error:
+        encoded(tables)
+    assert str(error.value).startswith(message)
+    with pytest.raises(al.SchemaError):
+        al.write_release(tables, "memory://wrong.json")
+    assert not fsspec.filesystem("memory").exists("/wrong.json")
+
+
+def test_not_finite_points() -> None:
+    points = [{"x": 1.0, "y": float("inf"), "z": None}]
+    block = {key: value for key, value in cuboid(type="point").items() if key not in ("x", "y", "z", "yaw")}
+    tables = al.LabelTables(vectors=table("vectors", [{**block, "points": points}]))
+    with pytest.raises(al.SchemaError, match="got inf - in column `y` of `vectors`"):
+        encoded(tables)
+
+
+def test_several_releases() -> None:
+    documents = [release("vector", seed=1), release("pointcloud-cuboid", seed=2)]
+    names = [document["dataset"]["name"] for document in documents]
+    assert names[0] != names[1]
+    tables = al.decode_labels(documents)
+    with pytest.raises(al.SchemaError, match=r"Expected one release, got 2 \(datasets .*\): choose with dataset="):
+        al.write_release(tables, "memory://both.json")
+    with pytest.raises(al.SchemaError, match="Expected a release of dataset 'no', got none"):
+        al.write_release(tables, "memory://both.json", dataset="no")
+    for document, name in zip(documents, names, strict=True):
+        al.write_release(tables, "memory://one.json", dataset=name)
+        assert difference(document, json.loads(fsspec.filesystem("memory").cat("/one.json"))) is None
+
+
+def test_targets(tmp_path: Path) -> None:
+    document = release("pointcloud-segmentation-sequence", seed=1)
+    tables = al.decode_labels([document])
+    al.write_release(tables, tmp_path / "release.json.gz")
+    assert difference(document, json.loads(gzip.decompress((tmp_path / "release.json.gz").read_bytes()))) is None
+    with pytest.raises(al.TargetError, match="Expected a target that can be written, got "):
+        al.write_release(tables, tmp_path / "missing" / "release.json")
+
+
+def test_a_target_is_complete_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "release.json"
+    path.write_text("before")
+    with pytest.raises(al.SchemaError):
+        al.write_release(al.LabelTables(cuboids=table("cuboids", [cuboid(x=float("nan"))])), path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
