@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import threading
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -185,6 +186,8 @@ def bucket() -> Iterator[dict[str, Any]]:
     fs.mkdir("bucket")
     fs.pipe("bucket/labels/release.json", TEXT)
     yield options
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()  # servers of one process share what they store
     server.stop()
 
 

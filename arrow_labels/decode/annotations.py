@@ -34,9 +34,6 @@ KINDS: dict[str | None, int] = {None: 0, **dict.fromkeys(VECTOR_TYPES, 1), **dic
 Values = dict[str, tuple[Any, ...]]
 """The members of many annotations, by name."""
 
-_FEW_IDS = 1 << 20
-"""Ids up to here are counted in an array instead of sorted."""
-
 
 def annotation_batches(
     frames: pa.RecordBatch,
@@ -213,10 +210,8 @@ def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, v
 
 
 def _occurrences(values: npt.NDArray[np.int32], ids: Ints) -> Ints:
-    """How often each id is among the values."""
-    low, high = int(values.min()), int(values.max())
-    if low >= 0 and high < _FEW_IDS:
-        return np.where((ids >= 0) & (ids <= high), np.bincount(values)[np.clip(ids, 0, high)], 0)
-    found, number = np.unique(values, return_counts=True)
-    place = np.minimum(np.searchsorted(found, ids), len(found) - 1)
-    return np.where(found[place] == ids, number[place], 0)
+    """How often each id is among the values, which come in runs."""
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+    lengths = np.diff(starts, append=len(values))
+    first = values[starts]
+    return np.fromiter((lengths[first == id_].sum() for id_ in ids.tolist()), np.int64, len(ids))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain, compress
 from typing import Any, Final, Literal
 
@@ -120,7 +121,9 @@ def json_column(raws: Sequence[Raw]) -> pa.Array:
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise pa.ArrowCapacityError("more than 2 GiB of JSON text in one batch")
-    nulls = (lengths == 4) & (np.frombuffer(text + b"\0", np.uint8)[offsets[:-1]] == ord("n"))
+    nulls = lengths == 4
+    if nulls.any():
+        nulls[nulls] = np.frombuffer(text, np.uint8)[offsets[:-1][nulls]] == ord("n")
     if nulls.any():
         return json_column([ABSENT if null else raw for raw, null in zip(raws, nulls.tolist(), strict=True)])
     return pa.StringArray.from_buffers(
@@ -167,18 +170,43 @@ def _parse_points(raws: Sequence[Raw]) -> tuple[Ints, npt.NDArray[np.float64], B
     The numbers are parsed in one native call. What is left of the text without its numbers shows how many points each
     list has and how many numbers each point: two or three, or `NotExactError`.
     """
-    text = b",".join(raws)
-    shape = text.translate(None, _NUMBER_CHARACTERS).replace(b"[,]", b"2").replace(b"[,,]", b"3")
-    if shape.translate(None, b",23") != b"[]" * len(raws):
+    text = b",".join([b"[" + bytes(raws[0]), *raws[1:]]) + b"]"
+    shape = text.translate(None, _NUMBER_CHARACTERS)[1:-1]
+    counts = _planar_counts(shape)
+    if counts is None:
+        counts, planar = _point_counts(shape, len(raws))
+    else:
+        planar = np.ones(counts.sum(), np.bool_)
+    numbers = _parse_numbers(text, "d", np.float64)
+    # Each point stands for its two or three numbers, so any number outside a point makes more than these.
+    if len(numbers) != 3 * len(planar) - int(planar.sum()):
+        raise NotExactError
+    return counts, numbers, planar
+
+
+@cache
+def _planar_shape(count: int) -> bytes:
+    return b"[" + b",".join([b"[,]"] * count) + b"]"
+
+
+def _planar_counts(shape: bytes) -> Ints | None:
+    """Points in each list where every point has two numbers and no list is empty, else None."""
+    marks = np.frombuffer(shape, np.uint8)
+    ends = np.flatnonzero((marks[:-1] == ord("]")) & (marks[1:] == ord("]")))
+    counts = (np.diff(ends, prepend=-3) - 2) // 4
+    # The counts are a guess until the shape that they make is the one that is there.
+    guessed = b",".join(map(_planar_shape, counts.tolist()))
+    return counts if len(ends) and guessed == shape else None
+
+
+def _point_counts(shape: bytes, lists: int) -> tuple[Ints, Bits]:
+    """Points in each list, and which points have two numbers."""
+    shape = shape.replace(b"[,]", b"2").replace(b"[,,]", b"3")
+    if shape.translate(None, b",23") != b"[]" * lists:
         raise NotExactError
     marks = np.frombuffer(shape, np.uint8)
     is_point = (marks == ord("2")) | (marks == ord("3"))
-    planar = marks[is_point] == ord("2")
-    numbers = _parse_numbers(b"[" + text + b"]", "d", np.float64)
-    # Every mark stands for its two or three numbers, so any number outside a point makes more than these.
-    if len(numbers) != 3 * len(planar) - int(planar.sum()):
-        raise NotExactError
-    return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), numbers, planar
+    return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), marks[is_point] == ord("2")
 
 
 def _points(numbers: npt.NDArray[np.float64], planar: Bits) -> pa.StructArray:

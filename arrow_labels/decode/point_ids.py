@@ -18,7 +18,7 @@ from msgspec import Raw
 from arrow_labels.decode.careful import Buffer
 from arrow_labels.wire import Attributes, Frame, Label, Sample, Sensor, SensorAttributes
 
-_KEYS = (b'"point_annotations":', b'"point_annotations": ')
+_KEY = b'"point_annotations":'
 _MARK = f'"{secrets.token_hex(16)}'.encode()
 
 T = TypeVar("T")
@@ -37,9 +37,10 @@ def decode_apart(decode: Callable[[Buffer], T], data: Buffer) -> T:
 
 def _take_out(text: bytes) -> tuple[bytes, list[memoryview]]:
     """The document with marks, and the lists in their order."""
-    key = next((key for key in reversed(_KEYS) if key + b"[" in text), None)
-    if key is None:
+    found = text.find(_KEY)
+    if found < 0:
         return text, []
+    key = _KEY + text[found + len(_KEY) : found + len(_KEY) + 1].replace(b"[", b"")
     view, end = memoryview(text), 0
     kept: list[bytes | memoryview] = []
     lists: list[memoryview] = []

@@ -26,6 +26,8 @@ def parse_timestamp(value: Timestamp | None, unit: int) -> int | None:
     """
     if value is None:
         return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
     if type(value) is int:
         nanoseconds = value * unit
     else:
