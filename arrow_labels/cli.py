@@ -44,6 +44,8 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
+_BATCH_BYTES: Final = 16 << 20
+"""JSON that `convert` holds as tables at once; row groups are as large as ever."""
 _OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
@@ -143,6 +145,7 @@ def convert(
         with _progress("convert", quiet) as progress:
             parts = al.iter_labels(
                 sources,
+                batch_bytes=_BATCH_BYTES,
                 task_type=task_type,
                 timestamp_unit=timestamp_unit,
                 labelsets=labelset or None,

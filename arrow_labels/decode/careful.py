@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, inspect
@@ -99,8 +99,7 @@ def _type_info(type_: Any) -> inspect.Type:
 
 @cache
 def _fields(struct: type[Struct]) -> dict[str, inspect.Type]:
-    info = _type_info(struct)
-    assert isinstance(info, inspect.StructType)
+    info = cast(inspect.StructType, _type_info(struct))
     return {field.encode_name: field.type for field in info.fields}
 
 

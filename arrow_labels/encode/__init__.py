@@ -17,7 +17,7 @@ import fsspec
 import polars as pl
 
 from arrow_labels.decode.values import time_text
-from arrow_labels.encode.labels import OrderedLabels, ordered_labels
+from arrow_labels.encode.labels import OrderedLabels, ordered_labels, polars_frame
 from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import SchemaError, TargetError
@@ -125,8 +125,7 @@ def write_release(
 def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:
     """The release without its samples, and the rows of its samples."""
     releases = tables.datasets.to_pylist()
-    samples = pl.from_arrow(tables.samples)
-    assert isinstance(samples, pl.DataFrame)
+    samples = polars_frame(tables.samples)
     if dataset is not None:
         releases = [row for row in releases if row["dataset"] == dataset]
         samples = samples.filter(pl.col("dataset") == dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +80,7 @@ class OrderedLabels:
             first, last = span(self.places[table], frames)
             if first == last:
                 continue
-            rows = pl.from_arrow(self.annotations[table].slice(first, last - first))
-            assert isinstance(rows, pl.DataFrame)
+            rows = polars_frame(self.annotations[table].slice(first, last - first))
             items += annotations_json(table, rows)
             owners.append(self.places[table][first:last] - frames.start)
             indices.append(rows["annotation_index"].to_numpy())
@@ -163,10 +162,8 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
     frames = table_frame(tables, "frames")
     links = table_frame(tables, "links")
     keys = {table: _keys(tables, table) for table in ANNOTATION_TABLES}
-    named = pl.concat([frames.select(FRAME_KEY), *(key.select(FRAME_KEY) for key in keys.values())])
-    frames = _complete(frames, named.unique(maintain_order=True), FRAME_KEY, keys)
-    named = pl.concat([frames.select(LABEL_KEY), links.select(LABEL_KEY)])
-    labels = _complete(labels, named.unique(maintain_order=True), LABEL_KEY, {})
+    frames = _complete(frames, [rows.drop("annotation_index") for rows in keys.values()], FRAME_KEY)
+    labels = _complete(labels, [frames.select(LABEL_KEY), links.select(LABEL_KEY)], LABEL_KEY)
     if sample_places is not None:
         labels = labels.join(sample_places, on="sample_id", how="inner", maintain_order="left").sort(
             "sample", maintain_order=True
@@ -181,6 +178,7 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
         found = _places(keys[table], frame_keys, FRAME_KEY)
         order = np.lexsort((keys[table]["annotation_index"].to_numpy(), found))
         order = order[np.searchsorted(found[order], 0) :]
+        _check_repeated(table, keys[table], order, found)
         annotations[table] = tables[table]
         if len(order) != len(found) or (np.diff(order) != 1).any():
             annotations[table] = tables[table].take(order)
@@ -188,42 +186,50 @@ def ordered_labels(tables: LabelTables, sample_places: pl.DataFrame | None = Non
     return OrderedLabels(labels, frames, links, annotations, places)
 
 
+def polars_frame(table: pa.Table) -> pl.DataFrame:
+    """A table as a Polars frame, without a copy."""
+    return cast(pl.DataFrame, pl.from_arrow(table))
+
+
 def table_frame(tables: LabelTables, table: str) -> pl.DataFrame:
     """A table as a Polars frame, its keys checked."""
-    frame = pl.from_arrow(tables[table])
-    assert isinstance(frame, pl.DataFrame)
-    _check_keys(table, frame.select(KEYS[table]))
+    frame = polars_frame(tables[table])
+    keys = frame.select(KEYS[table])
+    _check_nulls(table, keys)
+    repeated = keys.is_duplicated()
+    if repeated.any():
+        raise _repeated(table, keys.row(int(repeated.arg_max() or 0), named=True))
     return frame
 
 
 def _keys(tables: LabelTables, table: str) -> pl.DataFrame:
-    frame = pl.from_arrow(tables[table].select([*KEYS[table], "sensor", "timestamp"]))
-    assert isinstance(frame, pl.DataFrame)
-    _check_keys(table, frame.select(KEYS[table]))
+    frame = polars_frame(tables[table].select([*KEYS[table], "sensor", "timestamp"]))
+    _check_nulls(table, frame.select(KEYS[table]))
     return frame
 
 
-def _check_keys(table: str, keys: pl.DataFrame) -> None:
+def _check_nulls(table: str, keys: pl.DataFrame) -> None:
     for column in keys:
         if column.null_count():
             raise SchemaError(f"Expected a key, got null - in column `{column.name}` of table `{table}`")
-    repeated = keys.is_duplicated()
-    if repeated.any():
-        row = keys.row(int(repeated.arg_max() or 0), named=True)
-        raise SchemaError(f"Expected each key once, got {row} more than once - in table `{table}`")
 
 
-def _complete(
-    rows: pl.DataFrame, named: pl.DataFrame, key: tuple[str, ...], annotations: dict[str, pl.DataFrame]
-) -> pl.DataFrame:
-    """`rows` and, for each key that is named but has no row, one that has only the key."""
-    missing = named.join(rows.select(key), on=key, how="anti", maintain_order="left")
-    if missing.is_empty():
-        return rows
-    if annotations:
-        said = pl.concat(list(annotations.values())).select(*key, "sensor", "timestamp").unique(key)
-        missing = missing.join(said, on=key, how="left", maintain_order="left")
-    return pl.concat([rows, missing], how="diagonal")
+def _check_repeated(table: str, keys: pl.DataFrame, order: Places, frames: Places) -> None:
+    """Check that no two annotations, in order, have the same frame and index."""
+    index = keys["annotation_index"].to_numpy()[order]
+    same = np.flatnonzero((np.diff(frames[order]) == 0) & (np.diff(index) == 0))
+    if len(same):
+        raise _repeated(table, keys.select(KEYS[table]).row(int(order[same[0]]), named=True))
+
+
+def _repeated(table: str, key: dict[str, Any]) -> SchemaError:
+    return SchemaError(f"Expected each key once, got {key} more than once - in table `{table}`")
+
+
+def _complete(rows: pl.DataFrame, naming: list[pl.DataFrame], key: tuple[str, ...]) -> pl.DataFrame:
+    """`rows` and, for each key that other rows name but that has none, one with what they say."""
+    missing = [named.join(rows, on=key, how="anti", maintain_order="left") for named in naming]
+    return pl.concat([rows, pl.concat(missing).unique(key, keep="first", maintain_order=True)], how="diagonal")
 
 
 def _places(rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...]) -> Places:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from arrow_labels.decode.values import time_text
-from arrow_labels.encode.labels import Places, place_rows, span, table_frame
+from arrow_labels.encode.labels import Places, place_rows, polars_frame, span, table_frame
 from arrow_labels.encode.rows import nest, patched, raw
 from arrow_labels.tables import LabelTables
 
@@ -127,8 +127,8 @@ def ordered_samples(tables: LabelTables, samples: pl.DataFrame) -> OrderedSample
     """
     rows = samples.sort("sample_index", maintain_order=True)
     if samples.height == tables.samples.num_rows:
-        named = [pl.from_arrow(tables[table].select(["sample_id"])) for table in _NAMING]
-        only = pl.concat([frame for frame in named if isinstance(frame, pl.DataFrame)]).unique(maintain_order=True)
+        named = [polars_frame(tables[table].select(["sample_id"])) for table in _NAMING]
+        only = pl.concat([rows.unique(maintain_order=True) for rows in named]).unique(maintain_order=True)
         rows = pl.concat([rows, only.join(rows, on="sample_id", how="anti", maintain_order="left")], how="diagonal")
     keys = rows.select("sample_id").with_row_index("place")
     within = ("sensor_index", "frame_index")

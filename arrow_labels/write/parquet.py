@@ -34,7 +34,7 @@ from arrow_labels.write.folder import (
 )
 
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
-_WAITING: Final = 4
+_WAITING: Final = 2
 """Row groups' worth of bytes that may wait, over all tables."""
 
 
