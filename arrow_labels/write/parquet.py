@@ -34,7 +34,7 @@ from arrow_labels.write.folder import (
 )
 
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
-_WAITING: Final = 2
+_WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
 
 

@@ -55,6 +55,8 @@ def contains(value: Any, held: Any) -> bool:
         )
     if isinstance(held, list):
         return isinstance(value, list) and len(value) == len(held) and all(map(contains, value, held))
+    if isinstance(held, float) and type(value) is int:
+        value = float(value)  # the model rounds integers that a float cannot hold
     return bool(value == held) and isinstance(value, bool) == isinstance(held, bool)
 
 
