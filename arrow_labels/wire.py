@@ -28,7 +28,6 @@ Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[flo
 RawPoints = Annotated[Raw, Meta(extra={"holds": Points})]
 RawPointIds = Annotated[Raw, Meta(extra={"holds": PointIds})]
 
-SEGMENT: Final = None
 VECTOR_TYPES: Final = frozenset({"bbox", "polygon", "polyline", "point"})
 CUBOID_TYPES: Final = frozenset({"cuboid", "cuboid-sync"})
 TASK_TYPES: Final = (

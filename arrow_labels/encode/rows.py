@@ -16,18 +16,6 @@ from arrow_labels.merge_patch import apply
 from arrow_labels.wire import ABSENT, Annotation, Motion, Quaternion, Vector3, decode_json, encode_json
 
 
-def nest(flat: dict[tuple[str, ...], Any]) -> dict[str, Any]:
-    """Nested objects of the values that are not null, by path."""
-    result: dict[str, Any] = {}
-    for path, value in flat.items():
-        if value is not None:
-            inner = result
-            for name in path[:-1]:
-                inner = inner.setdefault(name, {})
-            inner[path[-1]] = value
-    return result
-
-
 def patched(value: Any, extra: str | None) -> Any:
     """The canonical JSON of a row with its `extra` applied."""
     return value if extra is None else apply(value, decode_json(extra))

@@ -8,9 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from arrow_labels.decode.samples import nest
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import Places, place_rows, polars_frame, span, table_frame
-from arrow_labels.encode.rows import nest, patched, raw
+from arrow_labels.encode.rows import patched, raw
 from arrow_labels.tables import LabelTables
 
 _XYZ = ("x", "y", "z")
