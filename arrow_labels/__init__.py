@@ -4,6 +4,7 @@ from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
     ArrowLabelsError,
+    BitmapError,
     DecodeError,
     FetchError,
     MissingExtraError,
@@ -22,6 +23,7 @@ __all__ = [
     "SCHEMAS",
     "SCHEMA_VERSION",
     "ArrowLabelsError",
+    "BitmapError",
     "DecodeError",
     "FetchError",
     "LabelTables",

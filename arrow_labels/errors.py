@@ -5,6 +5,7 @@
     ValueError
     └── ArrowLabelsError        anything this library refuses
         ├── DecodeError         a document, or a part of it, is not a label (source, sample_id, path)
+        ├── BitmapError         an image, an id array or run lengths that are not a mask of ids
         ├── SchemaError         tables that do not have the columns of ``arrow_labels.schema``
         ├── FetchError          a path, glob, URL or folder that gives nothing, or cannot be read
         └── TargetError         a place that cannot be written, or is not a complete table folder
@@ -77,6 +78,10 @@ class DecodeError(ArrowLabelsError):
 
 def _decode_error(message: str, state: dict[str, str]) -> DecodeError:
     return DecodeError(message, **state)
+
+
+class BitmapError(ArrowLabelsError):
+    """An image, an id array or run lengths that do not hold ids from 0 to 16,777,215."""
 
 
 class SchemaError(ArrowLabelsError):

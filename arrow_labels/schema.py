@@ -1,4 +1,4 @@
-"""The thirteen tables: one ``pa.Schema`` each, and the only home of column names.
+"""The fourteen tables: one ``pa.Schema`` each, and the only home of column names.
 
 Storage types are those that every engine reads: signed integers, float64, bool, string,
 timestamp[us, UTC], and list and struct of those. Every field is nullable; a key column never is null in the data.
@@ -228,6 +228,17 @@ _COLUMNS: dict[str, list[_Column]] = {
         ("path", _text, "JSON path of the value; within a label it starts at the label's `attributes`."),
         ("error", _text, "What was expected and what was found."),
     ],
+    "findings": [
+        ("rule", _text, "Name of the rule that the label breaks."),
+        ("severity", _text, "`error` or `warning`."),
+        *_LABEL_KEY,
+        _SENSOR_INDEX,
+        _FRAME_INDEX,
+        ("annotation_index", _i32, "Annotation that it is about; null for a whole frame or label."),
+        ("track_id", _i64, "Track that it is about."),
+        ("message", _text, "What was expected and what was found."),
+        ("value", _text, "JSON: the value that was found."),
+    ],
 }
 
 SCHEMAS: Final[dict[str, pa.Schema]] = {
@@ -255,6 +266,7 @@ ROWS: Final[dict[str, str]] = {
     "cuboids": "a cuboid",
     "links": "a link between two tracks",
     "rejects": "a document or record that could not be decoded",
+    "findings": "something wrong in a label that was decoded",
 }
 """What one row of each table is."""
 

@@ -15,7 +15,7 @@ from arrow_labels.schema import ANNOTATION_COLUMNS, ANNOTATION_TABLES, SCHEMAS
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LabelTables:
-    """Labels as thirteen Arrow tables.
+    """Labels as fourteen Arrow tables.
 
     Each attribute is a `pa.Table` with the columns of `arrow_labels.schema`; a table that is not given is empty.
 
@@ -45,6 +45,7 @@ class LabelTables:
     cuboids: pa.Table = None
     links: pa.Table = None
     rejects: pa.Table = None
+    findings: pa.Table = None
 
     def __post_init__(self) -> None:
         for name, schema in SCHEMAS.items():

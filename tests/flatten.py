@@ -1,4 +1,4 @@
-"""A slow and plain reference of decoding: one document in, the rows of the thirteen tables out.
+"""A slow and plain reference of decoding: one document in, the rows of the fourteen tables out.
 
 Written from the documents that describe the label format and the tables, without the package, so that the
 package can be compared with it. JSON columns are compact text; compare them as parsed values.
@@ -351,6 +351,7 @@ COLUMNS = {
     "acceleration_absolute acceleration_relative",
     "links": "sample_id labelset link_index from_id to_id attributes frames extra",
     "rejects": "source sample_id labelset path error",
+    "findings": "rule severity sample_id labelset sensor_index frame_index annotation_index track_id message value",
 }
 
 

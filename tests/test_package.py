@@ -38,6 +38,8 @@ LAYERS = (
     "write.parquet",
     "write",
     "inspection",
+    "expressions.columns",
+    "expressions",
     "",
     "terminal",
     "cli",
@@ -87,6 +89,7 @@ def test_public_names() -> None:
         "SCHEMAS",
         "SCHEMA_VERSION",
         "ArrowLabelsError",
+        "BitmapError",
         "DecodeError",
         "FetchError",
         "LabelTables",
@@ -127,7 +130,7 @@ def test_an_import_takes_no_optional_package() -> None:
 
 
 def test_errors_form_a_tree() -> None:
-    refused = (al.DecodeError, al.FetchError, al.SchemaError, al.TargetError)
+    refused = (al.BitmapError, al.DecodeError, al.FetchError, al.SchemaError, al.TargetError)
     assert all(issubclass(error, al.ArrowLabelsError) for error in refused)
     assert issubclass(al.ArrowLabelsError, ValueError)
     assert issubclass(al.MissingExtraError, ImportError)

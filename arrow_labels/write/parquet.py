@@ -1,6 +1,6 @@
 """LabelTables -> a folder of Parquet files, and back.
 
-``TABLE/part-00000.parquet`` for each of the thirteen tables, empty ones too, with the schema of `arrow_labels.schema`,
+``TABLE/part-00000.parquet`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`,
 so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.folder` makes it all or nothing. Row
 groups are bounded by rows and bytes. Columns have dictionary pages; byte-stream split is off: it makes rounded numbers
 larger.

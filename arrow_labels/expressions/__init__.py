@@ -1,0 +1,1 @@
+"""The Polars namespace `labels`, on expressions, LazyFrames and DataFrames."""
