@@ -7,29 +7,22 @@ stands for a member that is not there. Encoding leaves out members that are abse
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-ABSENT: Final = Raw(b"")
+from arrow_labels.annotation import ABSENT, Annotation, Group, Int32, Int64, Points, Quaternion, Vector3, Wire, gather
 
-Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Timestamp = str | int | float
 FormatVersion = str | int | float
 Nothing = tuple[()]
 """The `[]` that real files hold where attributes are missing."""
 
-# Numbers that a native parser turns into a buffer later: Raw here, and these types say what must be in them.
-Points = list[Annotated[list[float], Meta(min_length=2, max_length=3)]]
 PointIds = list[Int32]
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
-RawPoints = Annotated[Raw, Meta(extra={"holds": Points})]
 RawPointIds = Annotated[Raw, Meta(extra={"holds": PointIds})]
 
-VECTOR_TYPES: Final = frozenset({"bbox", "polygon", "polyline", "point"})
-CUBOID_TYPES: Final = frozenset({"cuboid", "cuboid-sync"})
 TASK_TYPES: Final = (
     "segmentation-bitmap",
     "segmentation-bitmap-highres",
@@ -48,53 +41,6 @@ TASK_TYPES: Final = (
 )
 
 
-class Wire(Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """An object of the label format; `gc=False` because no object can be part of a cycle."""
-
-
-class Vector3(Wire):
-    """`{x, y, z}`."""
-
-    x: float | None = None
-    y: float | None = None
-    z: float | None = None
-
-
-class Quaternion(Wire):
-    """`{qx, qy, qz, qw}`, w last."""
-
-    qx: float | None = None
-    qy: float | None = None
-    qz: float | None = None
-    qw: float | None = None
-
-
-class Motion(Wire):
-    """`{absolute, relative}`: a velocity or an acceleration."""
-
-    absolute: float | None = None
-    relative: float | None = None
-
-
-class Annotation(Wire):
-    """Any annotation; `type` says which kind."""
-
-    category_id: Int64
-    id: Int64 | None = None
-    track_id: Int64 | None = None
-    type: Literal["bbox", "polygon", "polyline", "point", "cuboid", "cuboid-sync"] | None = None
-    points: RawPoints = ABSENT
-    position: Vector3 | None = None
-    dimensions: Vector3 | None = None
-    yaw: float | None = None
-    rotation: Quaternion | None = None
-    attributes: Raw = ABSENT
-    is_keyframe: bool | None = None
-    index: Int32 | None = None
-    velocity: Motion | None = None
-    acceleration: Motion | None = None
-
-
 class Url(Wire):
     """`{url}`: a bitmap or an image."""
 
@@ -110,6 +56,15 @@ class Frame(Wire):
     image_attributes: Raw = ABSENT
     segmentation_bitmap: Url | None = None
     point_annotations: RawPointIds = ABSENT
+
+    def __post_init__(self) -> None:
+        if self.annotations:
+            self.annotations = cast(Any, gather(self.annotations))
+
+    @property
+    def groups(self) -> list[Group]:
+        """The annotations, as `gather` made them."""
+        return cast(list[Group], self.annotations or [])
 
 
 class Link(Wire):
@@ -317,6 +272,7 @@ decode_attributes = msgspec.json.Decoder(Attributes | Nothing | None).decode
 decode_category = msgspec.json.Decoder(Category).decode
 decode_specification = msgspec.json.Decoder(Specification).decode
 decode_matrix = msgspec.json.Decoder(Matrix).decode
+decode_annotation = msgspec.json.Decoder(Annotation).decode
 decode_points = msgspec.json.Decoder(Points).decode
 decode_point_ids = msgspec.json.Decoder(PointIds).decode
 

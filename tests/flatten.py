@@ -513,10 +513,11 @@ def split(attributes: Any, is_label: bool) -> tuple[int | None, list[Object] | N
             beside, target["attributes"] = {"attributes": {"frames": []}}, emptied(inner, "frames")
         elif kind == "frame":
             # The rest of the attributes belongs to the row of the frame.
-            kept = "links" if is_label else "format_version"
-            inner_frames = [dropped_key(inner, kept)]
+            inner_frames = [inner if is_label else dropped_key(inner, "format_version")]
             beside = {"attributes": {}}
-            target["attributes"] = {"format_version": row["format_version"], kept: inner.get(kept)}
+            target["attributes"] = {
+                "format_version": row["format_version"] if is_label else inner.get("format_version")
+            }
         sensors.append(row | {"extra": extra_of(canonical_of("sensor", row, beside), target)})
         all_frames += [(sensor_index, row["name"], index, frame) for index, frame in enumerate(inner_frames)]
     return None, sensors or None, all_frames

@@ -13,6 +13,7 @@ PACKAGE = Path(al.__file__).parent
 LAYERS = (
     "errors",
     "schema",
+    "annotation",
     "wire",
     "merge_patch",
     "tables",

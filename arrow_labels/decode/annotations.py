@@ -10,29 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Raw
-from msgspec.structs import astuple
 
+from arrow_labels.annotation import ABSENT, RECORDS, Group
 from arrow_labels.decode.careful import is_null
 from arrow_labels.decode.columns import (
     Ints,
     NotExactError,
     constant,
     flags,
-    floats,
     integers,
-    json_column,
+    json_texts,
     members,
     points_column,
 )
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.wire import ABSENT, CUBOID_TYPES, VECTOR_TYPES, Annotation
-
-KINDS: dict[str | None, int] = {None: 0, **dict.fromkeys(VECTOR_TYPES, 1), **dict.fromkeys(CUBOID_TYPES, 2)}
-"""Place of the table in `ANNOTATION_TABLES` for each `type`."""
-
-Values = dict[str, tuple[Any, ...]]
-"""The members of many annotations, by name."""
 
 _FEW_IDS = 16
 """Up to here it is fastest to look for one id after the other."""
@@ -40,7 +31,7 @@ _FEW_IDS = 16
 
 def annotation_batches(
     frames: pa.RecordBatch,
-    annotations: Sequence[Sequence[Annotation]],
+    groups: Sequence[Sequence[Group]],
     clouds: Sequence[bool],
     categories: dict[int, str | None],
     extras: dict[tuple[int, int], str],
@@ -53,7 +44,7 @@ def annotation_batches(
     ----------
     frames : pa.RecordBatch
         The `frames` rows.
-    annotations : sequence of sequences of Annotation
+    groups : sequence of sequences of Group
         The annotations of each frame.
     clouds : sequence of bool
         Whether each frame has point ids, be it none.
@@ -76,43 +67,50 @@ def annotation_batches(
     NotExactError
         The proof failed.
     """
-    counts = np.fromiter(map(len, annotations), np.int64, len(annotations))
-    flat = list(chain.from_iterable(annotations))
-    if not flat:
-        return {}
-    starts = np.cumsum(counts) - counts
-    frame = np.repeat(np.arange(len(counts)), counts)
-    index = np.arange(len(flat)) - np.repeat(starts, counts)
-    types = [item.type for item in flat]
-    if types.count(types[0]) == len(types):
-        groups: dict[int, Ints | slice] = {KINDS[types[0]]: slice(None)}
-    else:
-        kinds = np.fromiter((KINDS[type_] for type_ in types), np.int64, len(types))
-        groups = {kind: np.flatnonzero(kinds == kind) for kind in range(3) if (kinds == kind).any()}
-    extra = pa.nulls(len(flat), pa.string())
-    if extras:
-        extra_of = {int(starts[place]) + item: text for (place, item), text in extras.items()}
-        extra = pa.array([extra_of.get(row) for row in range(len(flat))], pa.string())
     result = {}
-    for kind, rows in groups.items():
-        table = ANNOTATION_TABLES[kind]
-        if table not in wanted:
+    for kind, table in enumerate(ANNOTATION_TABLES):
+        mine = [(frame, group) for frame, found in enumerate(groups) for group in found if group.kind == kind]
+        if not mine or table not in wanted:
             continue
-        group = flat if isinstance(rows, slice) else [flat[row] for row in rows.tolist()]
-        owner = frame[rows]
-        values = dict(zip(Annotation.__struct_fields__, zip(*map(astuple, group), strict=True), strict=True))
+        parts = [group for _, group in mine]
+        counts = np.fromiter((group.count for group in parts), np.int64, len(parts))
+        owner = np.repeat(np.fromiter((frame for frame, _ in mine), np.int64, len(mine)), counts)
+        index = _places(parts, counts)
+        block = _block(frames, owner, index, parts, categories)
         if table == "segments":
-            geometry = _segments(values, _point_counts(frames, clouds, owner, values), checked)
+            geometry = _segments(parts, _point_counts(frames, clouds, owner, block), checked)
         else:
-            geometry = _vectors(values, checked) if table == "vectors" else _cuboids(values, checked)
-        own_extra = extra if isinstance(rows, slice) else extra.take(pa.array(rows))
-        columns = [*_block(frames, owner, index[rows], values, categories), own_extra, *geometry]
-        result[table] = pa.RecordBatch.from_arrays(columns, schema=SCHEMAS[table])
+            geometry = _vectors(parts, checked) if table == "vectors" else _cuboids(parts, checked)
+        extra = pa.nulls(len(owner), pa.string())
+        if extras:
+            keys = zip(owner.tolist(), index.tolist(), strict=True)
+            extra = pa.array([extras.get(key) for key in keys], pa.string())
+        result[table] = pa.RecordBatch.from_arrays([*block, extra, *geometry], schema=SCHEMAS[table])
     return result
 
 
+def _places(groups: Sequence[Group], counts: Ints) -> Ints:
+    """The place of each annotation in its frame."""
+    if all(group.rows is None for group in groups):
+        return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.concatenate([np.arange(group.count) if group.rows is None else group.rows for group in groups])
+
+
+def _values(groups: Sequence[Group], name: str, missing: Any = None) -> Sequence[Any]:
+    """A member of all annotations."""
+    parts = [group.member(name) for group in groups]
+    if len(parts) == 1 and parts[0] is not None:
+        return parts[0]  # type: ignore[no-any-return]
+    counted = zip(parts, groups, strict=True)
+    return list(chain.from_iterable([missing] * group.count if part is None else part for part, group in counted))
+
+
+def _numbers(groups: Sequence[Group], name: str, checked: bool) -> list[pa.Array]:
+    return members([(group.count, group.member(name)) for group in groups], RECORDS[name], checked)
+
+
 def _block(
-    frames: pa.RecordBatch, frame: Ints, index: Ints, values: Values, categories: dict[int, str | None]
+    frames: pa.RecordBatch, frame: Ints, index: Ints, groups: Sequence[Group], categories: dict[int, str | None]
 ) -> list[pa.Array]:
     """The annotation block without its `extra`."""
     places = pa.array(frame)
@@ -120,12 +118,14 @@ def _block(
         _repeat(frames.column(name), places)
         for name in ("sample_id", "labelset", "sensor_index", "sensor", "frame_index", "timestamp")
     ]
-    ids, tracks = integers(values["id"], pa.int64()), integers(values["track_id"], pa.int64())
+    ids, tracks = (integers(_values(groups, name), pa.int64()) for name in ("id", "track_id"))
     if ids.null_count and tracks.null_count and pc.any(pc.and_(ids.is_null(), tracks.is_null())).as_py():
         raise NotExactError  # an annotation without any id: the careful path says where
-    category_ids = np.fromiter(values["category_id"], np.int64, len(frame))
-    types = values["type"]
+    category_ids = np.fromiter(_values(groups, "category_id"), np.int64, len(frame))
+    types = _values(groups, "type")
     single = types.count(types[0]) == len(types)
+    attributes = [group.member("attributes") for group in groups]
+    lengths = chain.from_iterable(lengths for _, lengths in attributes)
     return [
         *copied,
         pa.array(index.astype(np.int32)),
@@ -134,9 +134,9 @@ def _block(
         pa.array(category_ids),
         _names(category_ids, categories),
         constant(types[0], len(types), pa.string()) if single else pa.array(types, pa.string()),
-        flags(values["is_keyframe"]),
-        integers(values["index"], pa.int32()),
-        json_column(values["attributes"]),
+        flags(_values(groups, "is_keyframe")),
+        integers(_values(groups, "index"), pa.int32()),
+        json_texts(b"".join(text for text, _ in attributes), np.fromiter(lengths, np.int64, len(frame))),
     ]
 
 
@@ -157,53 +157,46 @@ def _names(ids: Ints, categories: dict[int, str | None]) -> pa.Array:
     return names.take(pa.array(place, mask=known[place] != ids))
 
 
-def _segments(values: Values, point_counts: pa.Array, checked: bool) -> list[pa.Array]:
+def _segments(groups: Sequence[Group], point_counts: pa.Array, checked: bool) -> list[pa.Array]:
     if checked:
-        _require_absent(values, "points position dimensions yaw rotation velocity acceleration")
+        _require_absent(groups, "points", *RECORDS)
     schema = SCHEMAS["segments"]
     masks = [pa.nulls(len(point_counts), schema.field(name).type) for name in "area xmin ymin xmax ymax rle".split()]
     return [*masks, point_counts]
 
 
-def _vectors(values: Values, checked: bool) -> list[pa.Array]:
+def _vectors(groups: Sequence[Group], checked: bool) -> list[pa.Array]:
     if checked:
-        _require_absent(values, "position dimensions yaw rotation velocity acceleration")
-    column = points_column(values["points"], checked)
+        _require_absent(groups, *RECORDS)
+    column = points_column(_values(groups, "points", ABSENT), checked)
     if checked and column.null_count:
         raise NotExactError
     return [column]
 
 
-def _cuboids(values: Values, checked: bool) -> list[pa.Array]:
+def _cuboids(groups: Sequence[Group], checked: bool) -> list[pa.Array]:
     if checked:
-        _require_absent(values, "points")
-    return [
-        *members(values["position"], "x y z", checked),
-        *members(values["dimensions"], "x y z", checked),
-        floats(values["yaw"], checked),
-        *members(values["rotation"], "qx qy qz qw", checked),
-        *members(values["velocity"], "absolute relative", checked),
-        *members(values["acceleration"], "absolute relative", checked),
-    ]
+        _require_absent(groups, "points")
+    names = ["position", "dimensions", "yaw", "rotation", "velocity", "acceleration"]
+    return [column for name in names for column in _numbers(groups, name, checked)]
 
 
-def _require_absent(values: Values, names: str) -> None:
+def _require_absent(groups: Sequence[Group], *names: str) -> None:
     """Raise `NotExactError` if an annotation has geometry of another kind."""
-    for name in names.split():
-        items = values[name]
-        if items.count(ABSENT if name == "points" else None) < len(items) and not all(
-            item is None or (isinstance(item, Raw) and (not item or is_null(item))) for item in items
-        ):
-            raise NotExactError
+    for group in groups:
+        for name in names:
+            part = group.member(name)
+            if part is not None and not (name == "points" and all(not raw or is_null(raw) for raw in part)):
+                raise NotExactError
 
 
-def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, values: Values) -> pa.Array:
+def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, block: Sequence[pa.Array]) -> pa.Array:
     """How many points of its frame carry each segment's id; null where the frame has no point ids."""
     if not any(clouds):
         return pa.nulls(len(frame), pa.int64())
     points = frames.column("point_annotations")
-    named = (track if id_ is None else id_ for id_, track in zip(values["id"], values["track_id"], strict=True))
-    ids = np.fromiter(named, np.int64, len(frame))
+    names = SCHEMAS["segments"].names
+    ids = pc.coalesce(block[names.index("id")], block[names.index("track_id")]).to_numpy()
     counts = np.zeros(len(frame), np.int64)
     for place in np.unique(frame).tolist():
         if points[place].is_valid:

@@ -15,13 +15,12 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct, inspect
 
+from arrow_labels.annotation import CUBOID_TYPES, NESTED, VECTOR_TYPES, Annotation
 from arrow_labels.errors import DecodeError
 from arrow_labels.merge_patch import SAME, difference
 from arrow_labels.wire import (
-    CUBOID_TYPES,
-    VECTOR_TYPES,
-    Annotation,
     Frame,
+    decode_annotation,
     decode_json,
     decode_members,
     decode_point_ids,
@@ -34,13 +33,6 @@ Buffer = bytes | memoryview | msgspec.Raw
 
 _PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
 _SCALARS = ("category_id", "id", "track_id", "type", "is_keyframe", "index")
-_NESTED = {
-    "position": ("x", "y", "z"),
-    "dimensions": ("x", "y", "z"),
-    "rotation": ("qx", "qy", "qz", "qw"),
-    "velocity": ("absolute", "relative"),
-    "acceleration": ("absolute", "relative"),
-}
 
 
 def problem(error: Exception, prefix: str = "$") -> DecodeError:
@@ -148,8 +140,8 @@ def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> dict[in
             decode_point_ids(frame.point_annotations)
     except FAILURES as error:
         raise problem(error, f"{prefix}.point_annotations") from None
-    documents = document.get("annotations") or []
-    for place, (annotation, original) in enumerate(zip(frame.annotations or (), documents, strict=True)):
+    for place, original in enumerate(document.get("annotations") or ()):
+        annotation = decode_annotation(encode_json(_coerce(original, _type_info(Annotation))))
         path = f"{prefix}.annotations[{place}]"
         if annotation.id is None and annotation.track_id is None:
             raise DecodeError("Expected `id` or `track_id`, got neither", path=path)
@@ -168,7 +160,7 @@ def _annotation_json(annotation: Annotation, points: list[list[float]], attribut
     names: tuple[str, ...] = _SCALARS
     nested: dict[str, tuple[str, ...]] = {}
     if annotation.type in CUBOID_TYPES:
-        names, nested = (*_SCALARS, "yaw"), _NESTED
+        names, nested = (*_SCALARS, "yaw"), NESTED
     result = {name: value for name in names if (value := getattr(annotation, name)) is not None}
     if attributes is not None:
         result["attributes"] = attributes

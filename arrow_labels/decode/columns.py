@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain, compress
 from typing import Any, Final, Literal
@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import simdjson
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
 from arrow_labels.schema import POINT
-from arrow_labels.wire import ABSENT, Motion, Quaternion, Vector3, decode_raws
+from arrow_labels.wire import decode_raws
 
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 _PIECE_BYTES: Final = 1 << 18
@@ -79,55 +79,71 @@ def _check_exact(array: npt.NDArray[np.float64]) -> None:
         raise NotExactError
 
 
-def members(objects: Sequence[Vector3 | Quaternion | Motion | None], names: str, checked: bool) -> list[pa.Array]:
-    """Float64 columns of the members of small objects; null where the object or the member is missing.
+def members(parts: Sequence[tuple[int, Any]], record: np.dtype[Any], checked: bool) -> list[pa.Array]:
+    """Float64 columns of the numbers in the objects of many annotations; null where one is missing.
 
-    `checked`: `NotExactError` if an object has none of its members, which the columns do not tell from no object.
+    `parts`: how many, and what `arrow_labels.annotation.Group` has of them: None, records, or the objects.
+    `checked`: `NotExactError` if an object has none of its numbers, which the columns do not tell from no object.
     """
-    count, width = len(objects), len(names.split())
-    missing = objects.count(None)
-    if missing == count:
-        return [pa.nulls(count, pa.float64()) for _ in range(width)]
-    present: Sequence[Any] = objects
-    if missing:
-        empty = type(next(item for item in present if item is not None))()
-        present = [item or empty for item in objects]
-    flat = np.fromiter(chain.from_iterable(map(astuple, present)), np.float64, count * width)
-    columns = [_float_column(column, checked) for column in np.ascontiguousarray(flat.reshape(count, width).T)]
-    if checked and min(column.null_count for column in columns) > missing:
-        raise NotExactError
-    return columns
+    if all(part is None for _, part in parts):
+        return [pa.nulls(sum(count for count, _ in parts), pa.float64()) for _ in record.names or ()]
+    if all(isinstance(part, bytes) for _, part in parts):
+        arrays = _numbers(0, b"".join(part for _, part in parts), record, checked)
+    else:
+        pieces = [_numbers(count, part, record, checked) for count, part in parts]
+        arrays = [np.concatenate(column) for column in zip(*pieces, strict=True)]
+    return [_float_column(array, checked) for array in arrays]
+
+
+def _numbers(count: int, part: Any, record: np.dtype[Any], checked: bool) -> list[npt.NDArray[np.float64]]:
+    names = record.names or ()
+    if part is None:
+        return [np.full(count, np.nan)] * len(names)
+    if isinstance(part, bytes):
+        records = np.frombuffer(part, record)
+        return [records[name].astype(np.float64) for name in names]
+    values: Iterable[Any] = part
+    if isinstance(first := next(item for item in part if item is not None), Struct):
+        empty = type(first)()
+        if checked and any(item == empty for item in part):
+            raise NotExactError
+        values = chain.from_iterable(astuple(item or empty) for item in part)
+    flat = np.fromiter(values, np.float64, count * len(names))
+    return list(np.ascontiguousarray(flat.reshape(count, -1).T))
 
 
 def json_column(raws: Sequence[Raw]) -> pa.Array:
     """String column of compact JSON from raw members; null where one is absent or null."""
-    count = len(raws)
-    lengths = np.fromiter(map(len, raws), np.int32, count)
+    return json_texts(b"".join(raws), np.fromiter(map(len, raws), np.int64, len(raws)))
+
+
+def json_texts(text: bytes, lengths: Ints) -> pa.Array:
+    """String column of compact JSON from joined JSON texts of some lengths; null where one is empty or null."""
+    if not text:
+        return pa.nulls(len(lengths), pa.string())
     present = lengths > 0
-    if not present.any():
-        return pa.nulls(count, pa.string())
-    text = b"".join(raws)
     if any(space in text for space in _WHITESPACE):
-        raws = list(raws)
-        compact = decode_raws(msgspec.json.format(b"[" + b",".join(compress(raws, present)) + b"]", indent=-1))
+        ends = np.cumsum(lengths).tolist()
+        pieces = [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True) if end > start]
+        compact = decode_raws(msgspec.json.format(b"[" + b",".join(pieces) + b"]", indent=-1))
         text = b"".join(compact)
-        lengths[present] = np.fromiter(map(len, compact), np.int32, len(compact))
+        lengths[present] = np.fromiter(map(len, compact), np.int64, len(compact))
     if not text.isascii():
         try:
             text.decode()
         except UnicodeDecodeError:
             raise NotExactError from None
-    offsets = np.zeros(count + 1, np.int64)
+    offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise pa.ArrowCapacityError("more than 2 GiB of JSON text in one batch")
     nulls = lengths == 4
+    nulls[nulls] = np.frombuffer(text, np.uint8)[offsets[:-1][nulls]] == ord("n")
     if nulls.any():
-        nulls[nulls] = np.frombuffer(text, np.uint8)[offsets[:-1][nulls]] == ord("n")
-    if nulls.any():
-        return json_column([ABSENT if null else raw for raw, null in zip(raws, nulls.tolist(), strict=True)])
+        kept = np.repeat(~nulls, lengths)
+        return json_texts(np.frombuffer(text, np.uint8)[kept].tobytes(), np.where(nulls, 0, lengths))
     return pa.StringArray.from_buffers(
-        count,
+        len(lengths),
         pa.py_buffer(offsets.astype(np.int32)),
         pa.py_buffer(text),
         None if present.all() else validity(present),
@@ -223,20 +239,20 @@ def _points(numbers: npt.NDArray[np.float64], planar: Bits) -> pa.StructArray:
 def ids_column(raws: Sequence[Raw]) -> pa.Array:
     """`list<int32>` from raw lists of ids; null where one is absent, null or empty."""
     counts = np.zeros(len(raws), np.int64)
-    parts = []
-    for place, raw in enumerate(raws):
-        text = bytes(raw)
-        if not text or text == b"null":
-            continue
-        if b"[" in text[1:]:
+    texts = {place: text for place, raw in enumerate(raws) if (text := bytes(raw)) and text != b"null"}
+    most = sum(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(",")) + 1 for text in texts.values())
+    ids, end = np.empty(most, np.int32), 0
+    for place, text in texts.items():
+        if text.find(b"[", 1) >= 0:
             raise NotExactError  # the parser would flatten an array in the array
-        ids = _parse_numbers(text, "i", np.int64)
-        counts[place] = len(ids)
-        if len(ids):
-            if ids.max() >= 2**31 or ids.min() < -(2**31):
+        numbers = _parse_numbers(text, "i", np.int64)
+        if len(numbers):
+            if numbers.max() >= 2**31 or numbers.min() < -(2**31):
                 raise NotExactError
-            parts.append(ids.astype(np.int32))
-    if not parts:
+            counts[place] = len(numbers)
+            ids[end : end + len(numbers)] = numbers
+            end += len(numbers)
+    if not end:
         return pa.nulls(len(raws), pa.list_(pa.int32()))
     offsets = np.zeros(len(raws) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
@@ -244,7 +260,7 @@ def ids_column(raws: Sequence[Raw]) -> pa.Array:
         pa.list_(pa.int32()),
         len(raws),
         [validity(counts > 0), pa.py_buffer(offsets)],
-        children=[pa.array(np.concatenate(parts) if len(parts) > 1 else parts[0])],
+        children=[pa.array(ids[:end])],
     )
 
 

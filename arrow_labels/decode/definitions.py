@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, extra_text, is_null, parse, problem, split
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import parse_time, time_text
 from arrow_labels.errors import DecodeError
 from arrow_labels.wire import (
-    ABSENT,
     Category,
     Dataset,
     Release,

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
+from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, frame_extras, is_null, parse, split
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
 from arrow_labels.wire import (
-    ABSENT,
     Attributes,
     Frame,
     Label,
@@ -297,7 +297,7 @@ def add_frame(
             extra,
         )
     )
-    out.annotations.append(frame.annotations or [])
+    out.annotations.append(frame.groups)
     out.clouds.append(is_cloud)
 
 

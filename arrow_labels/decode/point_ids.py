@@ -19,6 +19,8 @@ from arrow_labels.decode.careful import Buffer
 from arrow_labels.wire import Attributes, Frame, Label, Sample, Sensor, SensorAttributes
 
 _KEY = b'"point_annotations":'
+_ID_CHARACTERS = b"0123456789, "
+_PROBES, _PROBE_BYTES = 4, 64
 _MARK = f'"{secrets.token_hex(16)}'.encode()
 
 T = TypeVar("T")
@@ -27,12 +29,19 @@ T = TypeVar("T")
 def decode_apart(decode: Callable[[Buffer], T], data: Buffer) -> T:
     """What `decode` makes of a document, its point ids not scanned."""
     text = data if isinstance(data, bytes) else bytes(data)
-    skeleton, lists = _take_out(text)
-    if lists:
-        document = decode(skeleton)
-        if _put_back(document, lists):
-            return document
+    if _is_mostly_ids(text):
+        skeleton, lists = _take_out(text)
+        if lists:
+            document = decode(skeleton)
+            if _put_back(document, lists):
+                return document
     return decode(data)
+
+
+def _is_mostly_ids(text: bytes) -> bool:
+    """Whether one of a few places in a document is in a list of integers; looking for the lists costs a whole scan."""
+    places = (len(text) * probe // _PROBES for probe in range(1, _PROBES))
+    return any(not text[place : place + _PROBE_BYTES].translate(None, _ID_CHARACTERS) for place in places)
 
 
 def _take_out(text: bytes) -> tuple[bytes, list[memoryview]]:

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 from msgspec import Raw
 
+from arrow_labels.annotation import Group
 from arrow_labels.decode.annotations import annotation_batches
 from arrow_labels.decode.columns import floats, ids_column, json_column
 from arrow_labels.decode.sample_frames import camera_batch, sample_frame_batch
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.wire import Annotation
 
 _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("datasets", "labelsets")} | {
     ("attribute_specs", "default_value"),
@@ -35,7 +35,7 @@ class Rows:
 
     categories: dict[int, str | None] = field(default_factory=dict)
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in SCHEMAS})
-    annotations: list[list[Annotation]] = field(default_factory=list)
+    annotations: list[list[Group]] = field(default_factory=list)
     clouds: list[bool] = field(default_factory=list)
     extras: dict[tuple[int, int], str] = field(default_factory=dict)
 

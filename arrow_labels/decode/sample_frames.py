@@ -10,6 +10,7 @@ import pyarrow as pa
 from msgspec import Raw
 from msgspec.structs import astuple
 
+from arrow_labels.annotation import RECORDS, packed
 from arrow_labels.decode.columns import NotExactError, floats, integers, json_column, members, points_column, validity
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.wire import Camera, Distortion, EgoPose, Extrinsics, Intrinsics, Pcd, SampleFrame, Url
@@ -38,8 +39,8 @@ def sample_frame_batch(rows: Sequence[FrameRow], checked: bool) -> pa.RecordBatc
         _text([(frame.image or _URL).url for frame in frames]),
         _text([cloud.url for cloud in clouds]),
         _text([cloud.type for cloud in clouds]),
-        *members([pose.position for pose in poses], "x y z", checked),
-        *members([pose.heading for pose in poses], "qx qy qz qw", checked),
+        *_numbers([pose.position for pose in poses], RECORDS["position"], checked),
+        *_numbers([pose.heading for pose in poses], RECORDS["rotation"], checked),
         floats([frame.default_z for frame in frames], checked),
         _text(extras),
     ]
@@ -62,8 +63,8 @@ def camera_batch(rows: Sequence[CameraRow], checked: bool) -> pa.RecordBatch:
         integers(values["row"], pa.int32()),
         integers(values["col"], pa.int32()),
         _matrices([(intrinsics or _INTRINSICS).intrinsic_matrix for intrinsics in values["intrinsics"]], checked),
-        *members([pose.translation for pose in poses], "x y z", checked),
-        *members([pose.rotation for pose in poses], "qx qy qz qw", checked),
+        *_numbers([pose.translation for pose in poses], RECORDS["position"], checked),
+        *_numbers([pose.rotation for pose in poses], RECORDS["rotation"], checked),
         _text([distortion.model for distortion in distortions]),
         json_column([distortion.coefficients for distortion in distortions]),
         _text(values["camera_convention"]),
@@ -71,6 +72,10 @@ def camera_batch(rows: Sequence[CameraRow], checked: bool) -> pa.RecordBatch:
         _text(extras),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMAS["cameras"])
+
+
+def _numbers(objects: Sequence[Any], record: np.dtype[Any], checked: bool) -> list[pa.Array]:
+    return members([(len(objects), packed(objects, record.itemsize))], record, checked)
 
 
 def _text(values: Sequence[str | None]) -> pa.Array:

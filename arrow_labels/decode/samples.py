@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw
 
+from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, is_null, parse, problem, split
 from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
 from arrow_labels.decode.point_ids import decode_apart
@@ -17,13 +18,11 @@ from arrow_labels.wire import (
     EgoPose,
     Extrinsics,
     Nothing,
-    Quaternion,
     Sample,
     SampleAttributes,
     SampleFrame,
     SampleSensor,
     SampleSensorAttributes,
-    Vector3,
     decode_json,
     decode_matrix,
     decode_sample,

@@ -10,10 +10,11 @@ from typing import Any, cast
 import polars as pl
 from msgspec import Raw
 
+from arrow_labels.annotation import ABSENT, Annotation, Motion, Quaternion, Vector3
 from arrow_labels.decode.values import time_text
 from arrow_labels.errors import SchemaError
 from arrow_labels.merge_patch import apply
-from arrow_labels.wire import ABSENT, Annotation, Motion, Quaternion, Vector3, decode_json, encode_json
+from arrow_labels.wire import decode_json, encode_json
 
 
 def patched(value: Any, extra: str | None) -> Any:
