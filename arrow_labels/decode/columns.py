@@ -163,24 +163,20 @@ def points_column(raws: Sequence[Raw], checked: bool) -> pa.Array:
         return pa.nulls(len(raws), pa.list_(POINT))
     given = list(compress(raws, present)) if not present.all() else raws
     step = max(1, _PIECE_BYTES * len(given) // int(lengths.sum()))
-    pieces = [_parse_points(given[start : start + step]) for start in range(0, len(given), step)]
+    pieces = [_parse_points(given[start : start + step], checked) for start in range(0, len(given), step)]
     counts = np.zeros(len(raws), np.int64)
-    counts[present] = np.concatenate([piece[0] for piece in pieces])
-    numbers = np.concatenate([piece[1] for piece in pieces])
-    planar = np.concatenate([piece[2] for piece in pieces])
-    if checked:
-        _check_exact(numbers)
+    counts[present] = np.concatenate([counts for counts, _, _ in pieces])
     offsets = np.zeros(len(raws) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     return pa.ListArray.from_buffers(
         pa.list_(POINT),
         len(raws),
         [None if present.all() else validity(present), pa.py_buffer(offsets)],
-        children=[_points(numbers, planar)],
+        children=[_points([numbers for _, numbers, _ in pieces], [planar for _, _, planar in pieces])],
     )
 
 
-def _parse_points(raws: Sequence[Raw]) -> tuple[Ints, npt.NDArray[np.float64], Bits]:
+def _parse_points(raws: Sequence[Raw], checked: bool) -> tuple[Ints, npt.NDArray[np.float64], Bits]:
     """Points in each list, all their numbers, and which points have two.
 
     The numbers are parsed in one native call. What is left of the text without its numbers shows how many points each
@@ -197,6 +193,8 @@ def _parse_points(raws: Sequence[Raw]) -> tuple[Ints, npt.NDArray[np.float64], B
     # Each point stands for its two or three numbers, so any number outside a point makes more than these.
     if len(numbers) != 3 * len(planar) - int(planar.sum()):
         raise NotExactError
+    if checked:
+        _check_exact(numbers)
     return counts, numbers, planar
 
 
@@ -225,15 +223,16 @@ def _point_counts(shape: bytes, lists: int) -> tuple[Ints, Bits]:
     return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), marks[is_point] == ord("2")
 
 
-def _points(numbers: npt.NDArray[np.float64], planar: Bits) -> pa.StructArray:
-    if planar.all():
-        x, y = np.ascontiguousarray(numbers.reshape(-1, 2).T)
+def _points(numbers: Sequence[npt.NDArray[np.float64]], planar: Sequence[Bits]) -> pa.StructArray:
+    """The points of all pieces."""
+    if all(bits.all() for bits in planar):
+        x, y = (np.concatenate([piece[axis::2] for piece in numbers]) for axis in range(2))
         return pa.StructArray.from_arrays([x, y, pa.nulls(len(x), pa.float64())], fields=list(POINT))
-    first = np.zeros(len(planar), np.int64)
-    np.cumsum(3 - planar[:-1], out=first[1:])
-    z = numbers[np.minimum(first + 2, len(numbers) - 1)]
-    arrays = [numbers[first], numbers[first + 1], pa.array(z, mask=planar)]
-    return pa.StructArray.from_arrays(arrays, fields=list(POINT))
+    flat, flags = np.concatenate(numbers), np.concatenate(planar)
+    first = np.zeros(len(flags), np.int64)
+    np.cumsum(3 - flags[:-1], out=first[1:])
+    z = flat[np.minimum(first + 2, len(flat) - 1)]
+    return pa.StructArray.from_arrays([flat[first], flat[first + 1], pa.array(z, mask=flags)], fields=list(POINT))
 
 
 def ids_column(raws: Sequence[Raw]) -> pa.Array:
