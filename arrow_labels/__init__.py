@@ -1,5 +1,15 @@
 """Computer-vision labels as Arrow tables, and back to the very same JSON."""
 
+from arrow_labels.bitmap import (
+    bitmap_runs,
+    coco_to_rle,
+    decode_bitmap,
+    encode_bitmap,
+    mask_table,
+    mask_to_rle,
+    rle_to_coco,
+    rle_to_mask,
+)
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -14,6 +24,14 @@ from arrow_labels.errors import (
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.read import iter_labels, read_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
+from arrow_labels.segmentation import (
+    SemanticMap,
+    mask_indices,
+    masks_to_bitmap,
+    point_categories,
+    point_indices,
+    semantic_map,
+)
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
@@ -29,13 +47,27 @@ __all__ = [
     "LabelTables",
     "MissingExtraError",
     "SchemaError",
+    "SemanticMap",
     "TargetError",
+    "bitmap_runs",
+    "coco_to_rle",
+    "decode_bitmap",
     "decode_labels",
+    "encode_bitmap",
     "encode_labels",
     "inspect_labels",
     "iter_labels",
+    "mask_indices",
+    "mask_table",
+    "mask_to_rle",
+    "masks_to_bitmap",
+    "point_categories",
+    "point_indices",
     "read_labels",
     "read_parquet",
+    "rle_to_coco",
+    "rle_to_mask",
+    "semantic_map",
     "write_parquet",
     "write_release",
 ]

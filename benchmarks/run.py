@@ -26,6 +26,8 @@ PACKAGES: Final = (
     "duckdb",
     "polars",
     "numpy",
+    "pillow",
+    "pycocotools",
 )
 
 
