@@ -17,7 +17,9 @@ from arrow_labels.schema import ANNOTATION_COLUMNS, ANNOTATION_TABLES, SCHEMAS
 class LabelTables:
     """Labels as fourteen Arrow tables.
 
-    Each attribute is a `pa.Table` with the columns of `arrow_labels.schema`; a table that is not given is empty.
+    Each attribute is a `pa.Table` with the columns of `arrow_labels.schema`; a table that is not given is empty. What
+    speaks Arrow, such as a Polars DataFrame, is taken too: its large lists and strings become those of the schema.
+    `dataclasses.replace(tables, segments=frame)` gives other `LabelTables` with a table replaced.
 
     Raises
     ------
@@ -52,10 +54,13 @@ class LabelTables:
             table = getattr(self, name)
             if table is None:
                 object.__setattr__(self, name, schema.empty_table())
-            elif not isinstance(table, pa.Table):
-                raise SchemaError(f"Expected `pa.Table`, got `{type(table).__name__}` - for table `{name}`")
-            elif not table.schema.equals(schema):
-                raise SchemaError(f"{_schema_difference(table.schema, schema)} - in table `{name}`")
+                continue
+            if not hasattr(table, "__arrow_c_stream__"):
+                raise SchemaError(f"Expected an Arrow table, got `{type(table).__name__}` - for table `{name}`")
+            given = table if isinstance(table, pa.Table) else pa.table(table)
+            if not given.schema.equals(schema):
+                given = _as_stored(given, schema, name)
+            object.__setattr__(self, name, given)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,6 +141,28 @@ class LabelTables:
             for name, piece in batch.items():
                 pieces[name].append(piece)
         return cls(**{name: pa.Table.from_batches(found, SCHEMAS[name]) for name, found in pieces.items() if found})
+
+
+def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    """A table whose lists and strings are as large as those of the schema."""
+    stored = pa.schema([pa.field(field.name, _small(field.type)) for field in table.schema])
+    if not stored.equals(schema):
+        raise SchemaError(f"{_schema_difference(stored, schema)} - in table `{name}`")
+    try:
+        return table.cast(schema)
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"Expected lists and strings below 2^31, got {error} - in table `{name}`") from None
+
+
+def _small(type_: pa.DataType) -> pa.DataType:
+    """A type whose lists and strings have offsets of 32 bits."""
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return pa.string()
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return pa.list_(_small(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(field.name, _small(field.type)) for field in type_])
+    return type_
 
 
 def _schema_difference(got: pa.Schema, expected: pa.Schema) -> str:

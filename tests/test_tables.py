@@ -52,8 +52,17 @@ def test_other_libraries_take_the_tables(tables: al.LabelTables) -> None:
     assert tables.cuboids.to_pandas().shape == tables.cuboids.shape
 
 
+def test_frames_become_tables(tables: al.LabelTables) -> None:
+    for name, table in tables:
+        frame = pl.DataFrame(table)
+        for given in (frame, frame.to_arrow()):
+            replaced = dataclasses.replace(tables, **{name: given})
+            assert replaced == tables
+            assert replaced[name].schema.equals(table.schema)
+
+
 WRONG: dict[str, tuple[Any, str]] = {
-    "no table": ([1], "Expected `pa.Table`, got `list` - for table `links`"),
+    "no table": ([1], "Expected an Arrow table, got `list` - for table `links`"),
     "a column is missing": (
         al.SCHEMAS["links"].empty_table().drop_columns(["to_id"]),
         "Expected column `to_id`, got none",
