@@ -6,6 +6,7 @@ elsewhere. Exit status: 0 done; 1 rejects, or an input or target that fails; 2 w
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -30,6 +31,7 @@ from arrow_labels.write.parquet import read_parquet, write_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
+_Moves = Callable[[int, int | None], None]
 
 _TITLES: Final = {
     "summary": "Summary",
@@ -124,6 +126,9 @@ def convert(
         OnError,
         typer.Option(help="Stop at the first label that fails, or keep each as a row of `rejects` and go on."),
     ] = "raise",
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Fetch the bitmaps of frames: area, box and mask of each segment.")
+    ] = False,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
     storage_option: _StorageOptions = None,
     quiet: _Quiet = False,
@@ -142,7 +147,7 @@ def convert(
         raise typer.BadParameter(str(error)) from None
     rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
     with _reported():
-        with _progress("convert", quiet) as progress:
+        with _progress("convert", quiet) as (progress, count):
             parts = al.iter_labels(
                 sources,
                 batch_bytes=_BATCH_BYTES,
@@ -152,6 +157,8 @@ def convert(
                 tables=tables,
                 storage_options=options,
                 on_error=on_error,
+                masks=masks,
+                mask_options={"progress": count} if masks and count else None,
                 progress=progress,
             )
             write_parquet(
@@ -211,7 +218,7 @@ def inspect(
     """
     options = _storage_options(storage_option)
     with _reported():
-        with _progress("inspect", quiet=False) as progress:
+        with _progress("inspect", quiet=False) as (progress, _):
             found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
         if output == "json":
             summary = dict(found["summary"].rows())
@@ -305,10 +312,10 @@ def _complain(message: str) -> None:
 
 
 @contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A progress bar on the terminal, and the function that moves it; None where there is no terminal."""
+def _progress(what: str, quiet: bool) -> Iterator[tuple[_Moves | None, _Moves | None]]:
+    """A progress bar on the terminal, and the functions that move it and count bitmaps; None without a terminal."""
     if quiet or not is_terminal(sys.stderr):
-        yield None
+        yield None, None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -316,10 +323,16 @@ def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], No
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[bitmaps]}"),
     )
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None, bitmaps="")
+        numbers = itertools.count(1)
+        yield (
+            lambda done, total: bar.update(task, completed=done, total=total),
+            # How many there will be in all is not known before the last label is read.
+            lambda _done, _total: bar.update(task, bitmaps=f"{next(numbers):,} bitmaps"),
+        )
         # Definitions and blanks between samples are never reported as done; without a total the bar goes on moving.
         done = bar.tasks[0].total or bar.tasks[0].completed
         bar.update(task, completed=done, total=done)

@@ -5,16 +5,20 @@ A release is split by samples without being parsed whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
-
-import pyarrow as pa
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from arrow_labels.decode import OnError, TimestampUnit, reader
+from arrow_labels.masks import read_masks
+from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
 from arrow_labels.sources import documents, resolve, total_bytes
 from arrow_labels.tables import LabelTables
 
 Progress = Callable[[int, int | None], None]
+
+_FOR_MASKS: Final = ("labels", "frames", *ANNOTATION_TABLES)
+"""Tables that `read_masks` looks at."""
 
 
 def read_labels(
@@ -26,6 +30,8 @@ def read_labels(
     tables: Collection[str] | None = None,
     storage_options: dict[str, Any] | None = None,
     on_error: OnError = "raise",
+    masks: bool = False,
+    mask_options: Mapping[str, Any] | None = None,
 ) -> LabelTables:
     """Read labels whole, into memory.
 
@@ -38,6 +44,10 @@ def read_labels(
         As in `decode_labels`.
     storage_options : dict, optional
         Options of the fsspec file system.
+    masks : bool
+        Whether to fetch the bitmaps of frames, and to fill area, box and run lengths of segments.
+    mask_options : mapping, optional
+        Options of `read_masks`; `on_error` and `storage_options` are those above unless they are here.
 
     Returns
     -------
@@ -50,6 +60,8 @@ def read_labels(
         The source holds no document, or cannot be read.
     DecodeError
         A document is not a label (with ``on_error="raise"``).
+    BitmapError
+        With `masks`: as `read_masks`.
 
     Examples
     --------
@@ -67,6 +79,8 @@ def read_labels(
             tables=tables,
             storage_options=storage_options,
             on_error=on_error,
+            masks=masks,
+            mask_options=mask_options,
         )
     )
 
@@ -81,6 +95,8 @@ def iter_labels(
     tables: Collection[str] | None = None,
     storage_options: dict[str, Any] | None = None,
     on_error: OnError = "raise",
+    masks: bool = False,
+    mask_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[LabelTables]:
     """Read labels a batch at a time, in bounded memory.
@@ -90,8 +106,8 @@ def iter_labels(
     source
         As in `read_labels`.
     batch_bytes : int
-        JSON that makes one batch; a sample is never divided.
-    task_type, timestamp_unit, labelsets, tables, storage_options, on_error
+        JSON, and masks, that make one batch; a sample is never divided.
+    task_type, timestamp_unit, labelsets, tables, storage_options, on_error, masks, mask_options
         As in `read_labels`.
     progress : callable, optional
         Called with the bytes of JSON that are done and, where it is known, how many there are in all.
@@ -103,7 +119,7 @@ def iter_labels(
 
     Raises
     ------
-    FetchError, DecodeError
+    FetchError, DecodeError, BitmapError
         As in `read_labels`.
 
     Examples
@@ -115,19 +131,29 @@ def iter_labels(
     """
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
-    run = reader(task_type, timestamp_unit, labelsets, tables, on_error, batch_bytes)
+    if mask_options and not masks:
+        raise ValueError("mask_options: expected them with masks=True only")
+    wanted = tables if tables is None or not masks else {*tables, *_FOR_MASKS}
+    run = reader(task_type, timestamp_unit, labelsets, wanted, on_error, batch_bytes)
+    options = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
+    unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
     items = list(resolve(source, storage_options))
     total = total_bytes(items)
-    batches: list[dict[str, pa.RecordBatch]] = []
+    parts: list[LabelTables] = []
     size, done = 0, 0
     for nbytes, batch in run.batches(documents(items, on_error)):
-        batches.append(batch)
+        part = LabelTables.from_batches([batch])
         size += nbytes
         done += nbytes
+        if masks:
+            decoded = part.nbytes
+            part = replace(read_masks(part, **options), **dict.fromkeys(unwanted))
+            size += max(0, part.nbytes - decoded)
+        parts.append(part)
         if progress is not None:
             progress(done, total)
         if size >= batch_bytes:
-            yield LabelTables.from_batches(batches)
-            batches, size = [], 0
-    if batches:
-        yield LabelTables.from_batches(batches)
+            yield LabelTables.concat(parts)
+            parts, size = [], 0
+    if parts:
+        yield LabelTables.concat(parts)

@@ -222,14 +222,14 @@ _COLUMNS: dict[str, list[_Column]] = {
         _EXTRA,
     ],
     "rejects": [
-        ("source", _text, "The document that could not be decoded, whole or in part."),
+        ("source", _text, "The document that could not be decoded, whole or in part; or the URL of a bitmap."),
         ("sample_id", _text, "The sample it belongs to."),
         ("labelset", _text, "The labelset it belongs to."),
         ("path", _text, "JSON path of the value; within a label it starts at the label's `attributes`."),
         ("error", _text, "What was expected and what was found."),
     ],
     "findings": [
-        ("rule", _text, "Name of the rule that the label breaks."),
+        ("rule", _text, "Name of the rule that the label breaks, such as `no-pixels` and `unlisted-pixels`."),
         ("severity", _text, "`error` or `warning`."),
         *_LABEL_KEY,
         _SENSOR_INDEX,

@@ -11,6 +11,7 @@ import io
 import lzma
 import mmap
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -54,6 +55,9 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+_USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
+_NAMED: Final = ("abfs", "abfss", "github")
+_QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
 
@@ -88,12 +92,17 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         package, extra = _EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
-        raise FetchError(f"Expected a URL that fsspec can open, got {error} - at {shown(url)}") from error
+        raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
 
 
 def shown(url: str) -> str:
-    """A URL as people may see it: without the query that signs it."""
-    return url.partition("?")[0] if "://" in url else url
+    """A URL as people may see it: without the query that signs it, and without user name and password.
+
+    What stands before the `@` of an Azure container or a GitHub repository is its name.
+    """
+    if "://" not in url:
+        return url
+    return _USER.sub(lambda found: found[1] if found[2].lower() not in _NAMED else found[0], url.partition("?")[0])
 
 
 def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any]:
@@ -130,7 +139,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
-        raise FetchError(f"Expected a source that can be read, got {_reason(error)} - at {shown(url)}") from error
+        raise FetchError(f"Expected a source that can be read, got {reason(error)} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
         yield File(fs, path, shown(url), _stem(shown(path).rpartition("/")[2]), about.get("size"))
         return
@@ -201,9 +210,9 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
                 raise
             yield Document(name, str(index), error)
         except Exception as error:  # file systems and codecs raise errors of the libraries below them
-            failure = FetchError(f"Expected a file that can be read, got {_reason(error)} - at {name}")
+            failure = FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
             if on_error == "raise":
-                raise failure from error
+                raise failure from None
             yield Document(name, str(index), failure)
 
 
@@ -257,7 +266,7 @@ def _map(file: Any) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What went wrong, in a line, without the query of a signed URL."""
     text = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return " ".join(shown(word) for word in text.split(" "))
+    return " ".join(shown(_QUERY.sub("", word)) for word in text.split(" "))

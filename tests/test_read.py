@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import threading
+import traceback
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pytest
+from faulty_server import Answer, faulty_server
 from generate import release
 from json_equal import difference
 from moto.server import ThreadedMotoServer
@@ -174,6 +176,48 @@ def test_http(web: str) -> None:
         al.read_labels(f"{web}/missing.json?signature=secret")
     assert "missing.json" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+def test_tracebacks_tell_no_secret() -> None:
+    with faulty_server({"/a.json": [Answer(b"{}"), Answer(status=500)]}) as server:
+        key = str(hash(server.url))  # not in any line of code that a traceback shows
+        for url in (f"{server.url}/a.json?key={key}", f"nowhere://me:{key}@a.json"):
+            with pytest.raises(al.FetchError) as error:
+                al.read_labels(url)
+            assert key not in "".join(traceback.format_exception(error.value))
+
+
+SHOWN = {
+    "https://h/a.json?sig=secret": "https://h/a.json",
+    "https://me:secret@h:80/a@b.json": "https://h:80/a@b.json",
+    "https://secret@h/a.json": "https://h/a.json",
+    "https://h/a?x=@b": "https://h/a",
+    "zip://a.json::https://me:secret@h/a.zip?secret": "zip://a.json::https://h/a.zip",
+    "S3://key:secret@labels/a.json": "S3://labels/a.json",
+    "abfs://container@account.dfs.core.windows.net/a.json": "abfs://container@account.dfs.core.windows.net/a.json",
+    "github://org:repo@main/a.json": "github://org:repo@main/a.json",
+    "memory://a.json": "memory://a.json",
+    "/data/what?.json": "/data/what?.json",
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), SHOWN.items(), ids=SHOWN.values())
+def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
+    assert sources.shown(url) == expected
+
+
+def test_reasons_are_told_without_secrets() -> None:
+    url = "https://me:secret@h/a.json?sig=secret"
+    for text in (f"Cannot read {url}", f"403, url='{url}', again", "No such file: '/a.json?sig=secret&x=secret'"):
+        assert "secret" not in sources.reason(OSError(text))
+        assert "a.json" in sources.reason(OSError(text))
+    assert sources.reason(OSError("What? No.")) == "What? No."
+    assert sources.reason(TimeoutError()) == "TimeoutError"
+
+
+def test_a_user_in_the_url(web: str) -> None:
+    signed = web.replace("//", "//me:secret@") + "/release.json?secret"
+    assert same(al.read_labels(signed), f"{web}/release.json")
 
 
 @pytest.fixture
