@@ -10,6 +10,7 @@ from arrow_labels.bitmap import (
     rle_to_coco,
     rle_to_mask,
 )
+from arrow_labels.bitmap_files import read_bitmap, write_bitmap
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -21,7 +22,9 @@ from arrow_labels.errors import (
     SchemaError,
     TargetError,
 )
+from arrow_labels.expressions import ExprLabels, FrameLabels
 from arrow_labels.inspection import inspect_labels
+from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.segmentation import (
@@ -43,7 +46,9 @@ __all__ = [
     "ArrowLabelsError",
     "BitmapError",
     "DecodeError",
+    "ExprLabels",
     "FetchError",
+    "FrameLabels",
     "LabelTables",
     "MissingExtraError",
     "SchemaError",
@@ -63,11 +68,14 @@ __all__ = [
     "masks_to_bitmap",
     "point_categories",
     "point_indices",
+    "read_bitmap",
     "read_labels",
+    "read_masks",
     "read_parquet",
     "rle_to_coco",
     "rle_to_mask",
     "semantic_map",
+    "write_bitmap",
     "write_parquet",
     "write_release",
 ]

@@ -4,13 +4,15 @@
 
 A server on loopback, in a process of its own, waits 30 ms before each answer. `read_masks` fetches 300 bitmaps from it
 with 16 at once, against one after the other: `read_masks(concurrency=1)`, and a loop of `urllib`, `decode_bitmap` and
-`mask_table`. Memory is that of a process which does nothing else, measured as in `memory.py`.
+`mask_table`. Memory is that of a process which does nothing else, measured as in `memory.py`. Then large bitmaps, those
+of `bitmaps.py`, against segments-ai: `load_label_bitmap_from_url` and its COCO export.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -24,6 +26,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from bitmaps import HEIGHT as LARGE_HEIGHT
+from bitmaps import INSTANCES as MANY
+from bitmaps import WIDTH as LARGE_WIDTH
+from bitmaps import Dataset, draw_bitmap, export
 from memory import READY, run
 
 import arrow_labels as al
@@ -34,6 +40,7 @@ WAIT: Final = 0.03
 WIDTH, HEIGHT, INSTANCES = 640, 400, 20
 CONCURRENCY: Final = 16
 TARGET_RATIO: Final = 8
+SDK_RATIO: Final = 20
 TARGET_MEGABYTES: Final = 64
 
 # What the process does whose memory counts: it has read one bitmap before, as every process has that reads some.
@@ -64,8 +71,8 @@ def bitmap(number: int) -> bytes:
     return encode_bitmap(ids)
 
 
-def label(number: int) -> dict[str, Any]:
-    annotations = [{"id": instance, "category_id": 0} for instance in range(1, INSTANCES + 1)]
+def label(number: int, instances: int = INSTANCES) -> dict[str, Any]:
+    annotations = [{"id": instance, "category_id": 0} for instance in range(1, instances + 1)]
     return {"annotations": annotations, "segmentation_bitmap": {"url": f"{number}.png"}}
 
 
@@ -156,6 +163,30 @@ def benchmark(count: int, rounds: int, folder: Path) -> None:
     )
 
 
+def against_the_sdk(count: int, rounds: int, folder: Path) -> None:
+    """Measure and print what large bitmaps take with the SDK, which fetches one after the other."""
+    from segments.utils import load_label_bitmap_from_url
+
+    for number in range(count):
+        (folder / f"{number}.png").write_bytes(encode_bitmap(draw_bitmap(number)))
+    tables = al.decode_labels([label(number, MANY) for number in range(count)])
+    listed = [list(range(1, MANY + 1))] * count
+    with server(folder) as url:
+        sdk = export(Dataset(listed, lambda index: load_label_bitmap_from_url(f"{url}/{index}.png")))
+        read_masks(tables, base=url)
+        times = [(seconds(lambda: read_masks(tables, base=url)), seconds(sdk)) for _ in range(rounds)]
+    ours, theirs = (statistics.median(found) for found in zip(*times, strict=True))
+    ratio = theirs / ours
+    print(f"\n{count} bitmaps of {LARGE_WIDTH} x {LARGE_HEIGHT} pixels and {MANY} ids; {rounds} rounds\n")
+    print("| | time, s | bitmaps/s | ours is | wanted | |")
+    print("|---|---:|---:|---:|---:|---|")
+    print(f"| `read_masks`, {CONCURRENCY} at once | {ours:.2f} | {count / ours:.1f} |  |  |  |")
+    print(
+        f"| segments-ai, COCO export | {theirs:.2f} | {count / theirs:.1f} | {ratio:.1f} x | >= {SDK_RATIO} x "
+        f"| {verdict_of(ratio >= SDK_RATIO)} |"
+    )
+
+
 def verdict_of(holds: bool) -> str:
     return "ok" if holds else "short"
 
@@ -170,6 +201,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         benchmark(60 if options.quick else 300, 1 if options.quick else 5, Path(folder))
+    if importlib.util.find_spec("segments") is None:
+        print("segments-ai is not installed, left out")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        against_the_sdk(2 if options.quick else 30, 1 if options.quick else 3, Path(folder))
 
 
 if __name__ == "__main__":

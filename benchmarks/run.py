@@ -28,6 +28,8 @@ PACKAGES: Final = (
     "numpy",
     "pillow",
     "pycocotools",
+    "scipy",
+    "shapely",
 )
 
 

@@ -15,11 +15,13 @@ Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "points"]
 
 LABEL: Final[dict[str, Kind]] = {"sample_id": "text", "labelset": "text", "sensor_index": "integer"}
 """The columns that, with the track, name one track of one label."""
+FRAME: Final[dict[str, Kind]] = {"sample_id": "text", "sensor_index": "integer", "frame_index": "integer"}
+"""The columns that name a frame of a sample."""
 POSITION: Final = ("x", "y", "z")
 DIMENSIONS: Final = ("length", "width", "height")
 QUATERNION: Final = ("qx", "qy", "qz", "qw")
 
-_POINTS: Final = pl.List(pl.Struct({axis: pl.Float64 for axis in POSITION}))
+POINTS: Final = pl.List(pl.Struct(dict.fromkeys(POSITION, pl.Float64)))
 _EXPECTED: Final[dict[Kind, str]] = {
     "number": "a number",
     "integer": "an integer",
@@ -96,4 +98,4 @@ def _is(dtype: pl.DataType, kind: Kind) -> bool:
         case "text":
             return dtype in (pl.String, pl.Categorical, pl.Enum)
         case "points":
-            return dtype == _POINTS
+            return dtype == POINTS
