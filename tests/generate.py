@@ -207,7 +207,7 @@ def cuboid(track: Track, frame: int, sequence: bool) -> Json:
         speed = round(track.speed, 3)
         shape |= {
             "rotation": about_z(yaw),
-            "velocity": {"absolute": speed, "relative": round(speed - 8.0, 3)},
+            "velocity": {"absolute": speed, "relative": round(abs(speed - 8.0), 3)},
             "acceleration": {"absolute": 0.0, "relative": 0.0},
         }
     return annotation(track, frame, sequence) | shape
@@ -302,7 +302,7 @@ def label_attributes(task_type: str, scene: list[Track], frames: int, url: str, 
 
 def camera(stem: str, column: int, name: str, x: float, turn: float) -> Json:
     """Make a camera of the ego vehicle that looks along it."""
-    rotation = {"qx": turn, "qy": -turn, "qz": 0.5, "qw": -0.5}
+    rotation = {"qx": -0.5, "qy": turn, "qz": -turn, "qw": 0.5}
     return {
         "url": f"{stem}-{name}.jpg",
         "name": name,
@@ -324,7 +324,7 @@ def sample_frame(task_type: str, sample: int, frame: int) -> Json:
     position = {"x": round(0.8 * frame, 3), "y": round(0.0016 * frame * frame, 4), "z": 0.0}
     cloud: Json = {"pcd": {"url": f"{stem}.pcd", "type": "pcd"}, "default_z": -1.8}
     cloud["ego_pose"] = {"position": position, "heading": about_z(0.004 * frame)}
-    cloud["images"] = [camera(stem, 0, "front", 1.7, -0.5), camera(stem, 1, "rear", -0.6, 0.5)]
+    cloud["images"] = [camera(stem, 0, "front", 1.7, 0.5), camera(stem, 1, "rear", -0.6, -0.5)]
     return cloud | timing
 
 

@@ -41,8 +41,8 @@ def run(code: str, names: dict[str, Any]) -> str:
 
 
 def convert(line: str) -> str:
-    """What the command of the main job prints."""
-    command = line.partition("&& arrow-labels ")[2].split()
+    """What a command prints, without the installation before it."""
+    command = line.rpartition("arrow-labels ")[2].split()
     done = subprocess.run(
         [sys.executable, "-m", "arrow_labels.cli", *command], capture_output=True, text=True, check=True
     )
