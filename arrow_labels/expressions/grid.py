@@ -55,7 +55,7 @@ def exploded(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def frames_on_grid(rows: pl.LazyFrame, grid: pl.LazyFrame, sensor: list[str]) -> pl.LazyFrame:
-    """The frames of each row, by its number `__row`, that are one of its sensor, and its own; and their times, `__at`."""
+    """The frames of each row, by its number `__row`, that its sensor has, and its own; and their times, `__at`."""
     frames = exploded(rows.select("__row", "frame_index", "__end", *sensor))
     grid = grid.with_columns(pl.lit(True).alias("__there"))
     frames = frames.join(grid, on=[*sensor, "__frame"], how="left", maintain_order="left")
