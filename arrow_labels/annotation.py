@@ -92,13 +92,14 @@ def _record(names: tuple[str, ...]) -> np.dtype[Any]:
     See the specification of the format, https://github.com/msgpack/msgpack/blob/master/spec.md.
     """
     ends = np.cumsum([1 + len(name) + 9 for name in names]) + 1
-    layout = {"names": names, "formats": [">f8"] * len(names), "offsets": ends - 8, "itemsize": int(ends[-1])}
-    return np.dtype(layout)
+    layout: Any = {"names": names, "formats": [">f8"] * len(names), "offsets": ends - 8, "itemsize": int(ends[-1])}
+    record: np.dtype[Any] = np.dtype(layout)
+    return record
 
 
 RECORDS: Final[dict[str, np.dtype[Any]]] = {
     **{name: _record(names) for name, names in NESTED.items()},
-    "yaw": np.dtype({"names": ("yaw",), "formats": [">f8"], "offsets": [1], "itemsize": 9}),
+    "yaw": np.dtype({"names": ["yaw"], "formats": [">f8"], "offsets": [1], "itemsize": 9}),
 }
 """The layout of the members that are packed."""
 
@@ -118,7 +119,7 @@ class Group(NamedTuple):
 
     kind: int
     rows: list[int] | None
-    count: int
+    length: int
     members: list[Any]
 
     def member(self, name: str) -> Any:

@@ -55,7 +55,7 @@ def test_groups_hold_every_member_of_every_annotation(documents: list[dict[str, 
     assert len({group.kind for group in groups}) == len(groups)
     seen: list[int] = []
     for group in groups:
-        rows = list(range(group.count)) if group.rows is None else group.rows
+        rows = list(range(group.length)) if group.rows is None else group.rows
         seen += rows
         mine = [decoded[row] for row in rows]
         assert {KINDS[item.type] for item in mine} == {group.kind}
@@ -70,7 +70,7 @@ def test_groups_hold_every_member_of_every_annotation(documents: list[dict[str, 
                 assert expected == [ABSENT] * len(mine)
             elif name in RECORDS:
                 plain = [asdict(item) if isinstance(item, msgspec.Struct) else item for item in expected]
-                assert values(part, name, group.count) == plain
+                assert values(part, name, group.length) == plain
             else:
                 assert list(part) == expected
     assert sorted(seen) == list(range(len(decoded)))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from arrow_labels.annotation import ABSENT, RECORDS, Group
 from arrow_labels.decode.careful import is_null
@@ -73,7 +72,7 @@ def annotation_batches(
         if not mine or table not in wanted:
             continue
         parts = [group for _, group in mine]
-        counts = np.fromiter((group.count for group in parts), np.int64, len(parts))
+        counts = np.fromiter((group.length for group in parts), np.int64, len(parts))
         owner = np.repeat(np.fromiter((frame for frame, _ in mine), np.int64, len(mine)), counts)
         index = _places(parts, counts)
         block = _block(frames, owner, index, parts, categories)
@@ -93,7 +92,7 @@ def _places(groups: Sequence[Group], counts: Ints) -> Ints:
     """The place of each annotation in its frame."""
     if all(group.rows is None for group in groups):
         return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.concatenate([np.arange(group.count) if group.rows is None else group.rows for group in groups])
+    return np.concatenate([np.arange(group.length) if group.rows is None else group.rows for group in groups])
 
 
 def _values(groups: Sequence[Group], name: str, missing: Any = None) -> Sequence[Any]:
@@ -102,11 +101,11 @@ def _values(groups: Sequence[Group], name: str, missing: Any = None) -> Sequence
     if len(parts) == 1 and parts[0] is not None:
         return parts[0]  # type: ignore[no-any-return]
     counted = zip(parts, groups, strict=True)
-    return list(chain.from_iterable([missing] * group.count if part is None else part for part, group in counted))
+    return list(chain.from_iterable([missing] * group.length if part is None else part for part, group in counted))
 
 
 def _numbers(groups: Sequence[Group], name: str, checked: bool) -> list[pa.Array]:
-    return members([(group.count, group.member(name)) for group in groups], RECORDS[name], checked)
+    return members([(group.length, group.member(name)) for group in groups], RECORDS[name], checked)
 
 
 def _block(
@@ -119,7 +118,7 @@ def _block(
         for name in ("sample_id", "labelset", "sensor_index", "sensor", "frame_index", "timestamp")
     ]
     ids, tracks = (integers(_values(groups, name), pa.int64()) for name in ("id", "track_id"))
-    if ids.null_count and tracks.null_count and pc.any(pc.and_(ids.is_null(), tracks.is_null())).as_py():
+    if ids.null_count and tracks.null_count and (_nulls(ids) & _nulls(tracks)).any():
         raise NotExactError  # an annotation without any id: the careful path says where
     category_ids = np.fromiter(_values(groups, "category_id"), np.int64, len(frame))
     types = _values(groups, "type")
@@ -138,6 +137,11 @@ def _block(
         integers(_values(groups, "index"), pa.int32()),
         json_texts(b"".join(text for text, _ in attributes), np.fromiter(lengths, np.int64, len(frame))),
     ]
+
+
+def _nulls(column: pa.Array) -> npt.NDArray[np.bool_]:
+    nulls: npt.NDArray[np.bool_] = column.is_null().to_numpy(zero_copy_only=False)
+    return nulls
 
 
 def _repeat(column: pa.Array, places: pa.Array) -> pa.Array:
@@ -196,7 +200,8 @@ def _point_counts(frames: pa.RecordBatch, clouds: Sequence[bool], frame: Ints, b
         return pa.nulls(len(frame), pa.int64())
     points = frames.column("point_annotations")
     names = SCHEMAS["segments"].names
-    ids = pc.coalesce(block[names.index("id")], block[names.index("track_id")]).to_numpy()
+    own, track = block[names.index("id")], block[names.index("track_id")]
+    ids = np.where(_nulls(own), track.fill_null(0).to_numpy(), own.fill_null(0).to_numpy())
     counts = np.zeros(len(frame), np.int64)
     for place in np.unique(frame).tolist():
         if points[place].is_valid:
