@@ -388,8 +388,9 @@ def benchmark(names: list[str], rounds: int, sequences: int, part: int) -> None:
     print("\nfrom Parquet to Parquet, all cores:\n")
     print("| | rows | CPU ns a row | peak memory, MB | wanted | | growth a row | wanted | |")
     print("|---|---:|---:|---:|---:|---|---:|---:|---|")
-    for by in ("frame_index", "timestamp"):
-        sinks(by, rounds, sequences)
+    plans = [sinks(by, rounds, sequences) for by in ("frame_index", "timestamp")]
+    print("\nnodes of the physical plan:\n")
+    print("\n".join(plans))
 
 
 def row(name: str, cost: dict[str, list[float]]) -> str:
@@ -402,8 +403,8 @@ def row(name: str, cost: dict[str, list[float]]) -> str:
     return f"| {name} | {median:,.0f} ({min(cost[name]):,.0f}) | {ours} {verdict} | {CONTENDERS[name].what} |"
 
 
-def sinks(by: str, rounds: int, sequences: int) -> None:
-    """The rows of one way: a tenth of the sequences, and all of them; and its plan."""
+def sinks(by: str, rounds: int, sequences: int) -> str:
+    """The rows of one way: a tenth of the sequences, and all of them; and what its plan consists of."""
     costs = []
     for count in (max(1, sequences // 10), sequences):
         with tempfile.TemporaryDirectory() as temporary:
@@ -423,7 +424,8 @@ def sinks(by: str, rounds: int, sequences: int) -> None:
             line += " | | |"
         print(line, flush=True)
     fallen = [kind for kind, falls in kinds.items() if falls]
-    print(f"| | | | | | | | | plan: {', '.join(sorted(kinds))}; in memory: {', '.join(fallen) or 'none'} |")
+    verdict = f"short: in memory {', '.join(fallen)}" if fallen else "ok: none in memory"
+    return f"* {by}: {', '.join(sorted(kinds))} ({verdict})"
 
 
 def _tell(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
@@ -266,3 +267,12 @@ def flat(frame: pl.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float64]
         numbers = column.explode().struct.unnest().to_numpy().ravel() if frame.height else np.empty(0)
         return np.concatenate([counts.astype(np.float64), numbers.astype(np.float64)])
     return column.to_numpy().astype(np.float64)
+
+
+def streams(query: pl.LazyFrame) -> bool:
+    """Whether no node of the plan falls back to the in-memory engine, whatever its name."""
+    plan = query.show_graph(engine="streaming", plan_stage="physical", raw_output=True)
+    assert plan is not None
+    (color,) = re.findall(r'COLOR="([\d. ]+)">⬤</FONT> in-memory engine fallback', plan)
+    assert "fillcolor=" in plan
+    return f'fillcolor="{color}"' not in plan

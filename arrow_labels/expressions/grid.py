@@ -48,15 +48,18 @@ def with_clock(rows: pl.LazyFrame, grid: pl.LazyFrame, sensor: list[str]) -> pl.
     return rows.join(clock, on=[*sensor, "frame_index"], how="left", maintain_order="left")
 
 
-def exploded(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Each row once for each of its frames, `__frame`: all from `frame_index` up to but not including `__end`."""
-    frames = pl.int_ranges("frame_index", "__end", dtype=pl.dtype_of("frame_index"))
-    return rows.with_columns(frames.alias("__frame")).explode("__frame")
+def steps(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """For each length that a segment has, `__length`, the steps from its first frame: `__step`, from 0."""
+    lengths = rows.select("__length").unique()
+    return lengths.with_columns(pl.int_ranges(0, "__length", dtype=pl.dtype_of("__length")).alias("__step")).explode(
+        "__step"
+    )
 
 
 def frames_on_grid(rows: pl.LazyFrame, grid: pl.LazyFrame, sensor: list[str]) -> pl.LazyFrame:
     """The frames of each row, by its number `__row`, that its sensor has, and its own; and their times, `__at`."""
-    frames = exploded(rows.select("__row", "frame_index", "__end", *sensor))
+    every = pl.int_ranges("frame_index", "__end", dtype=pl.dtype_of("frame_index")).alias("__frame")
+    frames = rows.select("__row", "frame_index", every, *sensor).explode("__frame")
     grid = grid.with_columns(pl.lit(True).alias("__there"))
     frames = frames.join(grid, on=[*sensor, "__frame"], how="left", maintain_order="left")
     frames = frames.filter(pl.col("__there") | pl.col("__frame").eq_missing(pl.col("frame_index")))

@@ -19,7 +19,7 @@ from arrow_labels.expressions.blend import (
     with_steps,
 )
 from arrow_labels.expressions.columns import Frame
-from arrow_labels.expressions.grid import exploded, frame_grid, frames_on_grid, with_clock, with_last_frame
+from arrow_labels.expressions.grid import frame_grid, frames_on_grid, steps, with_clock, with_last_frame
 from arrow_labels.expressions.spans import By, Gap, Tail, require_choice, with_ends, with_spans
 from arrow_labels.expressions.tracks import (
     TRACK,
@@ -140,16 +140,19 @@ def interpolate(
         if tail == "hold":
             rows, last = with_last_frame(rows, grid, sensor), pl.when(pl.col(TRACK).is_not_null()).then("__last")
     carried = [name for name in ("timestamp", "type") if name in schema] + ["__time", "__breaks"] * timed
-    ends = with_ends(with_next(rows, [TRACK, "frame_index", *carried, *names]), last).with_row_index("__row")
+    rows = with_ends(with_next(rows, [TRACK, "frame_index", *carried, *names]), last)
+    # What multiplies the rows is a join, whose pieces are small, with a table of few columns. To explode the rows would
+    # make pieces of all columns that are many times as large as before, and to join the grid then would copy them.
+    ends = rows.with_row_index("__row").with_columns((pl.col("__end") - _FRAME).alias("__length"))
     rows = with_steps(with_spans(ends, schema, shapes, gap, timed=timed), names, typed="type" in schema)
     if frames is not None:
-        # The join multiplies the rows: exploding all their columns and joining the grid then would copy them twice.
         on_grid = frames_on_grid(ends, grid, sensor)
         rows = rows.join(on_grid, on="__row", how="left", maintain_order="left_right")
-    elif "timestamp" in schema:
-        rows = _with_time(exploded(_with_pace(rows)))
     else:
-        rows = exploded(rows)
+        rows = _with_pace(rows) if "timestamp" in schema else rows
+        rows = rows.join(steps(ends), on="__length", how="left", maintain_order="left_right")
+        rows = rows.with_columns((_FRAME + pl.col("__step")).alias("__frame"))
+        rows = _with_time(rows) if "timestamp" in schema else rows
     rows = rows.with_columns(_NOW.eq_missing(_FRAME).alias("__first"))
     u = (_NOW - _FRAME) / pl.col("__frames")
     if timed:

@@ -148,8 +148,7 @@ def _with_errors(rows: pl.LazyFrame, names: Collection[str], mode: By) -> tuple[
     if any(name in names for name in DIMENSIONS):
         found["dimensions"] = pl.max_horizontal(pl.col(f"__apart_{name}").abs() for name in DIMENSIONS if name in names)
     if "yaw" in names:
-        turn = pl.col("__apart_yaw")
-        found["yaw"] = pl.when(turn.is_infinite()).then(turn).otherwise(wrapped(turn).abs())
+        found["yaw"] = wrapped(pl.col("__apart_yaw")).abs()  # NaN of infinity
     if "qw" in names:
         rows, found["rotation"] = _turn(rows)
     if "points" in names:

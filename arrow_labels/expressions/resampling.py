@@ -103,9 +103,9 @@ def resample(frame: pl.LazyFrame, times: Frame, *, shapes: Collection[Shape] = I
     rows = _with_ticks(rows, clock, sample)
     carried = [TRACK, "frame_index", "timestamp", "__before", *(["type"] if "type" in schema else [])]
     rows = _with_stretch(with_next(rows, [*carried, *names]), schema, shapes)
-    rows = with_steps(rows, names, typed="type" in schema)
-    rows = rows.with_columns(pl.int_ranges("__before", "__end").alias("__tick")).explode("__tick")
-    rows = rows.join(clock, on="__tick", how="left", maintain_order="left")
+    ends = rows.with_row_index("__row")
+    rows = with_steps(ends, names, typed="type" in schema)
+    rows = rows.join(_ticks(ends, clock), on="__row", how="inner", maintain_order="left_right")
     u = pl.when(_AT != _TIME).then((_AT - _TIME) / pl.col("__nanoseconds"))
     rows, values = blended(rows.with_columns(u.alias("__u")), names)
     values |= {"frame_index": pl.col("__frame"), "timestamp": _AT}
@@ -147,6 +147,13 @@ def _with_ticks(rows: pl.LazyFrame, clock: pl.LazyFrame, sample: list[str]) -> p
     moments = moments.sort(*sample, "timestamp").with_columns(pl.col("__count").cum_sum().alias("__after"))
     moments = moments.with_columns((pl.col("__after") - pl.col("__count")).alias("__before"))
     return rows.join(moments, on=[*sample, "timestamp"], how="left", maintain_order="left")
+
+
+def _ticks(rows: pl.LazyFrame, clock: pl.LazyFrame) -> pl.LazyFrame:
+    """The ticks of each row, by its number `__row`."""
+    ticks = rows.select("__row", pl.int_ranges("__before", "__end").alias("__tick")).explode("__tick")
+    columns = [name for name in clock.collect_schema() if name in ("__tick", "__at", "__frame", "clock")]
+    return ticks.join(clock.select(columns), on="__tick", how="left", maintain_order="left")
 
 
 def _with_stretch(rows: pl.LazyFrame, schema: pl.Schema, shapes: Collection[Shape]) -> pl.LazyFrame:

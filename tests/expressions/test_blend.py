@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracks import QUATERNION, Row, one_track, points
@@ -16,7 +17,7 @@ from arrow_labels.expressions.interpolation import interpolate
 
 def interpolated(name: str, rows: pl.LazyFrame, *arguments: Any, **options: Any) -> list[Any]:
     """One column of the result."""
-    return interpolate(rows, *arguments, **options).collect()[name].to_list()
+    return everywhere(interpolate(rows, *arguments, **options))[name].to_list()
 
 
 def test_yaw_goes_the_short_way() -> None:

@@ -1,7 +1,6 @@
 """Rows between keyframes, against an independent implementation and scipy."""
 
 import random
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tracks
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -22,6 +22,7 @@ from tracks import (
     random_clocks,
     random_keyframes,
     random_label,
+    streams,
     table,
 )
 
@@ -36,7 +37,7 @@ ways = st.sampled_from(["frame_index", "timestamp"])
 
 def interpolated(name: str, rows: pl.LazyFrame, *arguments: Any, **options: Any) -> list[Any]:
     """One column of the result."""
-    return interpolate(rows, *arguments, **options).collect()[name].to_list()
+    return everywhere(interpolate(rows, *arguments, **options))[name].to_list()
 
 
 # Against the independent implementation.
@@ -155,7 +156,7 @@ def test_columns() -> None:
         type="cuboid",
         until_frame=[3, None],
         is_keyframe=True,
-        index=[0, None],
+        index=[8, None],
         own=["a", "b"],
         x=[0.0, 4.0],
         extra=None,
@@ -164,7 +165,7 @@ def test_columns() -> None:
     assert found.columns == [name for name in rows.collect_schema() if name != "until_frame"]
     assert found["frame_index"].to_list() == [0, 1, 2, 4]
     assert found["is_keyframe"].to_list() == [True, False, False, True]
-    assert found["index"].to_list() == [0, 1, 2, None]
+    assert found["index"].to_list() == [8, 1, 2, None]
     assert found["own"].to_list() == ["a", "a", "a", "b"]
 
 
@@ -182,8 +183,8 @@ def test_a_single_keyframe() -> None:
 def test_no_keyframes() -> None:
     rows = one_track(x=[1.0, 2.0], type="cuboid", timestamp=[1, 2], is_keyframe=True).head(0)
     frames = pl.DataFrame({"sample_id": "a", "sensor_index": 0, "frame_index": range(3), "timestamp": range(3)})
-    assert interpolate(rows).collect().schema == rows.collect_schema()
-    assert interpolate(rows, frames, by="timestamp", tail="hold").collect().schema == rows.collect_schema()
+    assert everywhere(interpolate(rows)).schema == rows.collect_schema()
+    assert everywhere(interpolate(rows, frames, by="timestamp", tail="hold")).schema == rows.collect_schema()
     names = [
         "sample_id",
         "labelset",
@@ -197,7 +198,7 @@ def test_no_keyframes() -> None:
         "is_keyframe",
     ]
     untyped = pl.LazyFrame({name: [] for name in names})
-    assert interpolate(untyped, frames, by="timestamp", tail="hold").collect().columns == names
+    assert everywhere(interpolate(untyped, frames, by="timestamp", tail="hold")).columns == names
 
 
 def test_the_last_of_two_keyframes_on_a_frame_wins() -> None:
@@ -302,8 +303,7 @@ def test_engines_agree(by: Options) -> None:
     clocks = random_clocks(rng, broken=True)
     rows, frames = table(random_keyframes(rng, clocks, until=True)), grid(clocks)
     query = interpolate(rows.lazy(), frames, by=by, tail="hold")
-    expected = query.collect(engine="in-memory")
-    assert query.collect(engine="streaming").equals(expected)
+    expected = everywhere(query)
     shuffled = rows.sample(fraction=1, shuffle=True, seed=1)
     assert interpolate(shuffled.lazy(), frames.lazy(), by=by, tail="hold").collect().equals(expected)
 
@@ -316,8 +316,4 @@ def test_the_plan_streams(options: Options, tmp_path: Path) -> None:
     grid(clocks).write_parquet(tmp_path / "frames.parquet")
     frames = pl.scan_parquet(tmp_path / "frames.parquet")
     query = interpolate(pl.scan_parquet(tmp_path / "rows.parquet"), frames, **options)
-    plan = query.show_graph(engine="streaming", plan_stage="physical", raw_output=True, show=False)
-    assert plan is not None
-    fallback = re.search(r'COLOR="([\d. ]+)">⬤</FONT> in-memory engine fallback', plan)
-    assert fallback
-    assert f'fillcolor="{fallback[1]}"' not in plan
+    assert streams(query)

@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 import tracks
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from tracks import QUATERNION, Row, one_track, points, random_clocks, random_label, table, track_of
+from tracks import QUATERNION, Row, one_track, points, random_clocks, random_label, streams, table, track_of
 
 import arrow_labels as al
 from arrow_labels.expressions.interpolation_error import interpolation_error
@@ -69,18 +70,16 @@ def test_finds_rows_that_were_edited(rng: random.Random) -> None:
     clocks = random_clocks(rng)
     label = random_label(rng, clocks, "frame_index")
     expected = {}
-    for place, row in enumerate(label):
-        track = track_of(row)
-        if not row["is_keyframe"] and track not in expected:
-            label[place] = row | {
-                name: value for name, value in tracks.random_state(rng, row["type"]).items() if name != "points"
-            }
-            if row["points"]:
-                label[place]["points"] = [
-                    {axis: number and number + rng.uniform(1, 5) for axis, number in point.items()}
-                    for point in row["points"]
-                ]
-            expected[track] = row["frame_index"], differences(label[place], row)
+    for place in rng.sample(range(len(label)), len(label)):
+        row = label[place]
+        if row["is_keyframe"] or track_of(row) in expected:
+            continue
+        other = tracks.random_state(rng, row["type"])
+        if row["points"]:
+            shifted = [{axis: at and at + rng.uniform(1, 5) for axis, at in point.items()} for point in row["points"]]
+            other["points"] = shifted
+        label[place] = row | other
+        expected[track_of(row)] = row["frame_index"], differences(label[place], row)
     found = interpolation_error(table(label).lazy(), by="frame_index").collect()
     assert found.height == len(expected)
     for row in found.iter_rows(named=True):
@@ -186,9 +185,9 @@ def test_columns() -> None:
 
 def test_no_rows() -> None:
     rows = one_track(is_keyframe=True, x=1.0, points=None, type="bbox", timestamp=1)
-    expected = interpolation_error(rows).collect()
+    expected = everywhere(interpolation_error(rows))
     assert expected.height == 0
-    assert interpolation_error(rows.head(0)).collect().schema == expected.schema
+    assert everywhere(interpolation_error(rows.head(0))).schema == expected.schema
 
 
 def test_wrong_input() -> None:
@@ -208,4 +207,5 @@ def test_wrong_input() -> None:
 def test_engines_agree() -> None:
     rng = random.Random(9)
     query = interpolation_error(table(random_label(rng, random_clocks(rng), "timestamp")).lazy())
-    assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
+    assert everywhere(query).height > 0
+    assert streams(query)

@@ -6,9 +6,10 @@ from typing import Any
 import polars as pl
 import pytest
 import tracks
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tracks import Row, assert_same, grid, one_track, random_clocks, random_label, table
+from tracks import Row, assert_same, grid, one_track, random_clocks, random_label, streams, table
 
 import arrow_labels as al
 from arrow_labels.expressions.interpolation import interpolate
@@ -106,9 +107,9 @@ def test_columns() -> None:
 
 def test_no_rows() -> None:
     rows = one_track(is_keyframe=True).head(0)
-    assert keyframes(rows).collect().schema == {**rows.collect_schema(), "until_frame": pl.Int64}
+    assert everywhere(keyframes(rows)).schema == {**rows.collect_schema(), "until_frame": pl.Int64}
     names = ("sample_id", "labelset", "sensor_index", "frame_index", "id", "is_keyframe")
-    assert keyframes(pl.LazyFrame({name: [] for name in names})).collect().columns == [*names, "until_frame"]
+    assert everywhere(keyframes(pl.LazyFrame({name: [] for name in names}))).columns == [*names, "until_frame"]
 
 
 def test_wrong_columns() -> None:
@@ -123,4 +124,5 @@ def test_wrong_columns() -> None:
 @pytest.mark.parametrize("method", [keyframes, duplicate_keyframes])
 def test_engines_agree(method: Any) -> None:
     query = method(table(any_rows(random.Random(4))).lazy())
-    assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
+    assert everywhere(query).height > 0
+    assert streams(query)

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 import tracks
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracks import (
@@ -18,6 +19,7 @@ from tracks import (
     random_clocks,
     random_keyframes,
     random_label,
+    streams,
     table,
 )
 
@@ -163,6 +165,8 @@ def test_times_that_do_not_increase(is_keyframe: Any) -> None:
     assert states(back, 0, 10, 15, 20) == {0: 0.0, 10: 2.0, 20: 1.0}
     apart = one_track(frame_index=[0, 5], timestamp=[10, 10], x=[0.0, 1.0])
     assert states(apart, 5, 10, 15) == {10: 1.0}
+    hole = resample(apart.with_columns(is_keyframe=pl.Series([True, False])), times(10))
+    assert hole.collect()["x"].to_list() == [1.0]
 
 
 def test_the_last_of_two_rows_on_a_frame_wins() -> None:
@@ -205,10 +209,10 @@ def test_times_of_a_labelset() -> None:
 
 def test_no_rows() -> None:
     rows = one_track(timestamp=[0, 40], type="cuboid", x=[0.0, 4.0], is_keyframe=True)
-    assert resample(rows.head(0), times(1)).collect().schema == rows.collect_schema()
-    assert resample(rows, times()).collect().schema == rows.collect_schema()
+    assert everywhere(resample(rows.head(0), times(1))).schema == rows.collect_schema()
+    assert everywhere(resample(rows, times())).schema == rows.collect_schema()
     names = ["sample_id", "labelset", "sensor_index", "frame_index", "id", "timestamp", "x", "points", "is_keyframe"]
-    assert resample(pl.LazyFrame({name: [] for name in names}), times(1)).collect().columns == names
+    assert everywhere(resample(pl.LazyFrame({name: [] for name in names}), times(1))).columns == names
 
 
 def test_wrong_input() -> None:
@@ -228,4 +232,5 @@ def test_engines_agree() -> None:
     clocks = random_clocks(rng)
     label = table(random_label(rng, clocks, "frame_index"))
     query = resample(label.lazy(), pl.DataFrame(random_times(rng, clocks)))
-    assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
+    assert everywhere(query).height > 0
+    assert streams(query)
