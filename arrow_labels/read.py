@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit, reader
 from arrow_labels.masks import read_masks
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
@@ -98,6 +99,7 @@ def iter_labels(
     masks: bool = False,
     mask_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    changes: Changes | None = None,
 ) -> Iterator[LabelTables]:
     """Read labels a batch at a time, in bounded memory.
 
@@ -111,6 +113,9 @@ def iter_labels(
         As in `read_labels`.
     progress : callable, optional
         Called with the bytes of JSON that are done and, where it is known, how many there are in all.
+    changes : Changes, optional
+        What a target holds (`arrow_labels.changes`): only what is new or changed against it is decoded. Fills
+        `content_hash` of `labels`, which is null without it.
 
     Yields
     ------
@@ -135,6 +140,7 @@ def iter_labels(
         raise ValueError("mask_options: expected them with masks=True only")
     wanted = tables if tables is None or not masks else {*tables, *_FOR_MASKS}
     run = reader(task_type, timestamp_unit, labelsets, wanted, on_error, batch_bytes)
+    run.selects = changes
     options = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
     unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
     items = list(resolve(source, storage_options))

@@ -45,6 +45,8 @@ LAYERS = (
     "bitmap_files",
     "mask_rows",
     "masks",
+    "state",
+    "changes",
     "read",
     "write.folder",
     "write.parquet",

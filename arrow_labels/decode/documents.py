@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
@@ -56,6 +56,18 @@ class Record:
     dataset: str | None = None
     index: int = 0
     sample_id: str | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Hash of the label's content, by labelset; empty where none are asked for."""
+
+
+class Selects(Protocol):
+    """Says which documents and records to decode, and what their content hashes are."""
+
+    def knows(self, reader: Reader, document: Document) -> bool:
+        """Whether a document need not be decoded at all."""
+
+    def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
+        """What of a record is to be decoded."""
 
 
 @dataclass
@@ -71,31 +83,46 @@ class Reader:
     sample_ids: dict[str, int] = field(default_factory=dict)
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
+    selects: Selects | None = None
 
     def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
         """Record batches, each with the bytes of JSON that it came from."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
-        size = 0
+        size, known = 0, 0
         for item in self._records(documents):
+            if isinstance(item, int):
+                known += item
+                continue
             if isinstance(item, Rows):
-                if chunk:
-                    yield size, self._chunk(chunk, categories)
-                    chunk, size = [], 0
+                if chunk or known:
+                    yield size + known, self._chunk(chunk, categories)
+                    chunk, size, known = [], 0, 0
                 categories = item.categories
                 yield 0, item.batches(self.tables, checked=False)
                 continue
-            chunk.append(item)
-            size += len(memoryview(item.raw))
+            length = len(memoryview(item.raw))
+            selected = item if self.selects is None else self.selects.select(self, item, categories)
+            if selected is None:
+                known += length
+                continue
+            chunk.append(selected)
+            size += length
             if size >= self.chunk_bytes:
-                yield size, self._chunk(chunk, categories)
-                chunk, size = [], 0
-        if chunk:
-            yield size, self._chunk(chunk, categories)
+                yield size + known, self._chunk(chunk, categories)
+                chunk, size, known = [], 0, 0
+        if chunk or known:
+            yield size + known, self._chunk(chunk, categories)
 
-    def _records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
-        """The records of all documents; before and after those of a release, its definitions (empty after)."""
+    def _records(self, documents: Iterable[Document]) -> Iterator[Record | Rows | int]:
+        """The records of all documents; before and after those of a release, its definitions (empty after).
+
+        For a document that need not be decoded, its bytes.
+        """
         for document in documents:
+            if self.selects is not None and self.selects.knows(self, document):
+                yield len(cast(bytes, document.data))
+                continue
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
@@ -154,7 +181,7 @@ class Reader:
     def _add_sample(self, rows: Rows, record: Record, parsed: ParsedSample) -> None:
         sample = parsed.sample
         if record.sample_id is None:
-            record.sample_id = self._unique(_first(sample.uuid, sample.name, record.place))
+            record.sample_id = self.unique_sample(first(sample.uuid, sample.name, record.place))
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, record.sample_id)
         else:
@@ -165,16 +192,12 @@ class Reader:
 
     def _add_label(self, rows: Rows, record: Record, parsed: ParsedLabel) -> None:
         label = parsed.label
-        labelset = _first(label.labelset if label else None, GROUND_TRUTH)
+        labelset = first(label.labelset if label else None, GROUND_TRUTH)
         if self.labelsets is not None and labelset not in self.labelsets:
             return
         if record.sample_id is None:
-            name = _first(label.sample_uuid if label else None, record.place)
-            record.sample_id, number = name, 1
-            while (record.sample_id, labelset) in self.label_keys:
-                number += 1
-                record.sample_id = f"{name}#{number}"
-            self.label_keys.add((record.sample_id, labelset))
+            name = first(label.sample_uuid if label else None, record.place)
+            record.sample_id = self.unique_label(name, labelset)
         self._try_label(rows, record, record.sample_id, labelset, parsed)
 
     def _try_label(
@@ -184,15 +207,27 @@ class Reader:
         try:
             if isinstance(label, DecodeError):
                 raise label
-            add_label(rows, Place(record.source, sample_id, labelset, self.task_type, self.unit), label)
+            hashed = record.hashes.get(labelset)
+            place = Place(record.source, sample_id, labelset, self.task_type, self.unit, hashed)
+            add_label(rows, place, label)
         except DecodeError as error:
             rows.reset(mark)
             self._fail(rows, error, record.source, sample_id, labelset)
 
-    def _unique(self, name: str) -> str:
+    def unique_label(self, name: str, labelset: str) -> str:
+        """The sample id of a lone label: its name, with a number if a label of that name stood before."""
+        sample_id, number = name, 1
+        while (sample_id, labelset) in self.label_keys:
+            number += 1
+            sample_id = f"{name}#{number}"
+        self.label_keys.add((sample_id, labelset))
+        return sample_id
+
+    def unique_sample(self, name: str) -> str:
+        """The id of a sample: its name, with a number if a sample of that name stood before."""
         number = self.sample_ids.get(name, 0) + 1
         self.sample_ids[name] = number
-        return name if number == 1 else self._unique(f"{name}#{number}")
+        return name if number == 1 else self.unique_sample(f"{name}#{number}")
 
     def _fail(
         self,
@@ -210,7 +245,7 @@ class Reader:
         rows.rows["rejects"].append((source, sample_id, labelset, error.path, error.message))
 
 
-def _first(*names: str | None) -> str:
+def first(*names: str | None) -> str:
     """The first name that is there."""
     return next(name for name in names if name is not None)
 
