@@ -37,6 +37,7 @@ from arrow_labels.segmentation import (
 )
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.update import update_parquet
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ __all__ = [
     "rle_to_coco",
     "rle_to_mask",
     "semantic_map",
+    "update_parquet",
     "write_bitmap",
     "write_parquet",
     "write_release",

@@ -54,7 +54,7 @@ class Changes:
     state : State
         What the target holds.
     options : str
-        What rows depend on besides their documents and the options of the reader.
+        What rows depend on besides their documents and the options of the reader; `iter_labels` sets it.
 
     Attributes
     ----------

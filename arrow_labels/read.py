@@ -140,7 +140,9 @@ def iter_labels(
         raise ValueError("mask_options: expected them with masks=True only")
     wanted = tables if tables is None or not masks else {*tables, *_FOR_MASKS}
     run = reader(task_type, timestamp_unit, labelsets, wanted, on_error, batch_bytes)
-    run.selects = changes
+    if changes is not None:
+        changes.options = f"masks {sorted((mask_options or {}).get('columns', ()))}" if masks else ""
+        run.selects = changes
     options = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
     unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
     items = list(resolve(source, storage_options))

@@ -16,7 +16,9 @@ def revisions(draw: DrawFn) -> tuple[Json, Json]:
     samples = samples_of(old)
     later: list[Json] = []
     for sample in samples:
-        match draw(st.sampled_from(("keep", "keep", "keep", "keep", "remove", "rename", "relabel", "unlabel", "again"))):
+        match draw(
+            st.sampled_from(("keep", "keep", "keep", "keep", "remove", "rename", "relabel", "unlabel", "again"))
+        ):
             case "keep":
                 later.append(sample)
             case "rename":

@@ -1,16 +1,13 @@
 """What of a source is decoded: with the rows that the target holds, it is the whole source."""
 
-import json
 from typing import Any
 
-import pytest
-from generate import release
 from hypothesis import given, settings
 from revisions import revisions
 
 import arrow_labels as al
 from arrow_labels.changes import Changes, State, state
-from arrow_labels.schema import OWNERS, SCHEMAS
+from arrow_labels.schema import OWNERS
 
 
 def read(source: Any, changes: Changes | None = None, **options: Any) -> al.LabelTables:

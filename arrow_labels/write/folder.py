@@ -100,6 +100,32 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
         _write_in_place(folder, mode, write)
 
 
+def is_vacant(folder: Folder) -> bool:
+    """Whether there is no folder, nothing in it, or only what a killed process left of its first write."""
+    with as_target_error(READABLE, folder.url):
+        found = _sizes(folder)
+    return not found or (_MARKER in found and MANIFEST not in found)
+
+
+def current(folder: Folder) -> Manifest:
+    """The manifest of a complete folder that rows can be added to.
+
+    Raises
+    ------
+    TargetError
+        There is no folder, or it is not complete.
+    SchemaError
+        It is of another version of the schema.
+    """
+    manifest = complete(folder)
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise SchemaError(
+            f"Expected schema version {SCHEMA_VERSION} to add to, got {manifest.schema_version} - in {folder.url}: "
+            f"{_AGAIN}"
+        )
+    return manifest
+
+
 def complete(folder: Folder) -> Manifest:
     """The manifest of a complete folder.
 
@@ -288,13 +314,15 @@ def _write_in_place(folder: Folder, mode: Mode, write: Write) -> None:
                 _refuse({MANIFEST} & _sizes(folder).keys(), mode, url)
     except BaseException:
         with suppress(OSError):
-            _delete(folder, [*(f"{table}/{file}" for table in SCHEMAS), *([] if stale else [_MARKER])])
+            new = [name for name in _sizes(folder) if token in name] if stale else [f"{it}/{file}" for it in SCHEMAS]
+            _delete(folder, [*new, *([] if stale else [_MARKER])])
         raise
     # From here on nothing new may be deleted: a put that failed may have arrived.
     with as_target_error(WRITABLE, url):
         fs.pipe_file(f"{path}/{MANIFEST}", _encode(tables, token))
+    named = {part.file for parts in tables.values() for part in parts}
     with as_target_error("to delete the files that were replaced", url):
-        _delete(folder, [*sorted(stale - {MANIFEST, _MARKER}), _MARKER])
+        _delete(folder, [*sorted(stale - named - {MANIFEST, _MARKER}), _MARKER])
 
 
 def _delete(folder: Folder, files: Iterable[str]) -> None:
