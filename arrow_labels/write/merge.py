@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -28,6 +28,8 @@ BESIDE: Final = {
 """Columns of tables with one row for each owner that may differ from what the target holds though the rest does not."""
 
 _PLACE: Final = ["file", "group", "start", "rows"]
+_AT_ONCE: Final = 1 << 20
+"""Rows whose owners are read at once."""
 
 
 class File(NamedTuple):
@@ -49,13 +51,17 @@ class Segment(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The files of a table, their footers, and what reads a row group: all its columns or some."""
+    """The files of a table, the rows of their row groups, and what reads them.
+
+    `read` reads a row group, `read_columns` some columns of some row groups, and `footer` a footer.
+    """
 
     name: str
     files: Sequence[File]
-    footers: Sequence[Footer]
+    rows: Sequence[Sequence[int]]
     read: Callable[[int, int], pa.Table]
-    read_columns: Callable[[int, int, Sequence[str]], pa.Table]
+    read_columns: Callable[[int, Sequence[int], Sequence[str]], pa.Table]
+    footer: Callable[[int], Footer]
 
 
 def open_files(stack: ExitStack, name: str, files: Sequence[File]) -> Opened:
@@ -65,18 +71,20 @@ def open_files(stack: ExitStack, name: str, files: Sequence[File]) -> Opened:
         stack.enter_context(pq.ParquetFile(path, filesystem=file.folder.fs))
         for path, file in zip(paths, files, strict=True)
     ]
-    footers = [
-        read_footer(file_bytes(file.folder.fs, path), file.part.bytes) for path, file in zip(paths, files, strict=True)
-    ]
+    rows = [[file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] for file in opened]
 
     @lru_cache(maxsize=4)
     def read(file: int, group: int) -> pa.Table:
         return opened[file].read_row_group(group).cast(SCHEMAS[name])
 
-    def read_columns(file: int, group: int, columns: Sequence[str]) -> pa.Table:
-        return opened[file].read_row_group(group, columns=list(columns))
+    def read_columns(file: int, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        return opened[file].read_row_groups(list(groups), columns=list(columns))
 
-    return Opened(name, files, footers, read, read_columns)
+    @cache
+    def footer(file: int) -> Footer:
+        return read_footer(file_bytes(files[file].folder.fs, paths[file]), files[file].part.bytes)
+
+    return Opened(name, files, rows, read, read_columns, footer)
 
 
 def runs(table: Opened, is_held: bool) -> pl.DataFrame:
@@ -92,24 +100,37 @@ def runs(table: Opened, is_held: bool) -> pl.DataFrame:
     types = {name: pl.Int64() if name == "sample_index" else pl.String() for name in columns}
     schema = pl.Schema({**types, **dict.fromkeys(_PLACE, pl.Int64())})
     found = [pl.DataFrame(schema=schema)]
-    for number, (file, footer) in enumerate(zip(table.files, table.footers, strict=True)):
-        for group in footer.groups if file.is_held == is_held else ():
-            if not columns:
-                rows = pl.DataFrame({"start": [0]}, schema={"start": pl.Int64})
+    for number, file in enumerate(table.files):
+        for groups in _batches(table.rows[number]) if file.is_held == is_held else ():
+            sizes = [table.rows[number][group] for group in groups]
+            place = pl.DataFrame({"group": groups, "rows": sizes}, schema={"group": pl.Int64, "rows": pl.Int64})
+            if owner:
+                every = pl.int_ranges(pl.col("rows")).alias("start")
+                place = place.select("group", every, size="rows").explode("start", empty_as_null=False)
+                place = pl.DataFrame(table.read_columns(number, groups, columns)).select(columns).hstack(place)
+                is_first = pl.any_horizontal(pl.col(owner).ne_missing(pl.col(owner).shift())) | (pl.col("start") == 0)
+                after = pl.min_horizontal(pl.col("start").shift(-1), "size")
+                after = pl.when(pl.col("group") == pl.col("group").shift(-1)).then(after).otherwise("size")
+                place = place.filter(is_first).with_columns(rows=after - pl.col("start"))
             else:
-                rows = pl.DataFrame(table.read_columns(number, group.number, columns)).select(columns)
-                starts = pl.any_horizontal(pl.col(owner).ne_missing(pl.col(owner).shift()))
-                is_first = pl.int_range(pl.len()) == 0
-                rows = rows.with_columns(start=pl.int_range(pl.len())).filter(starts | is_first)
-            length = pl.col("start").shift(-1, fill_value=group.rows) - pl.col("start")
-            found.append(
-                rows.select(
-                    *columns, file=pl.lit(number, pl.Int64), group=pl.lit(group.number, pl.Int64), start="start"
-                )
-                .with_columns(rows=length)
-                .cast(schema)
-            )
+                place = place.with_columns(start=0)
+            found.append(place.select(*columns, pl.lit(number).alias("file"), "group", "start", "rows").cast(schema))
     return pl.concat(found)
+
+
+def _batches(rows: Sequence[int]) -> Iterator[list[int]]:
+    """The row groups of a file, as many at a time as have about a million rows."""
+    batch: list[int] = []
+    size = 0
+    for group, count in enumerate(rows):
+        if count:
+            batch.append(group)
+            size += count
+        if size >= _AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def held_rows(rows: pl.DataFrame) -> list[Segment]:
@@ -166,18 +187,23 @@ def gather(table: Opened, rows: Iterable[Segment]) -> pa.Table:
     return pa.concat_tables([SCHEMAS[table.name].empty_table(), *parts])
 
 
-def copied(table: Opened, found: Sequence[Segment], small: int, schema: object) -> list[Group | None]:
+def copied(table: Opened, found: Sequence[Segment], small: int, schema: bytes) -> list[Group | None]:
     """For each segment its row group, if it is copied as it is: whole, of a file with this schema.
 
     A row group of less than `small` bytes beside rows that are written again is written with them, so that daily
     additions do not leave ever more row groups.
     """
-    groups = [{group.number: group for group in footer.groups} for footer in table.footers]
+    groups = {
+        (file, group.number): group
+        for file in {it.file for it in found}
+        if table.footer(file).schema == schema
+        for group in table.footer(file).groups
+        if group.is_whole
+    }
     result: list[Group | None] = []
     for it in found:
-        group = groups[it.file][it.group]
-        is_whole = it.rows == group.rows and not it.is_stale
-        result.append(group if is_whole and table.footers[it.file].schema == schema else None)
+        group = groups.get((it.file, it.group))
+        result.append(None if group is None or it.is_stale or it.rows < group.rows else group)
     is_small = [group is not None and group.end - group.start < small for group in result]
     is_new = [not table.files[it.file].is_held for it in found]
     merged = list(result)

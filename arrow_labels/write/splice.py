@@ -18,46 +18,45 @@ _TAIL: Final = 8
 _AT_ONCE: Final = 32 << 20
 """Bytes that are copied at once."""
 
-# Fields of the structs FileMetaData, RowGroup, ColumnChunk and ColumnMetaData in `parquet.thrift`.
-_NUM_ROWS, _ROW_GROUPS = 3, 4
-_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _ORDINAL = 1, 3, 5, 7
-_CHUNK_OFFSET, _META = 2, 3
-_CHUNK_INDEXES: Final = (4, 5, 6, 7)
-_COMPRESSED, _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE = 7, 9, 10, 11
-_BLOOM_FILTER: Final = (14, 15)
-
+# Thrift's compact protocol: types of fields.
 _TRUE, _FALSE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 7, 8, 9, 10, 12
 _INTEGERS: Final = (4, 5, 6)
 
-Struct = dict[int, tuple[int, Any]]
-"""Type and value of each field, by its id; a list is the type of its items, and the items."""
-
+# Fields of FileMetaData, and what counts of those of RowGroup, its ColumnChunks, and their ColumnMetaData, by their
+# ids in `parquet.thrift`. Page indexes and Bloom filters lie elsewhere, so a row group that has them is not copied.
+_SCHEMA, _NUM_ROWS, _ROW_GROUPS = 2, 3, 4
+_OFFSET, _PAGE, _SIZE, _ROWS, _ORDINAL, _ELSEWHERE = "offset", "page", "size", "rows", "ordinal", "elsewhere"
+_META: Final = {7: _SIZE, 9: _PAGE, 10: _PAGE, 11: _PAGE, 14: _ELSEWHERE}
+_CHUNK: Final = {2: _OFFSET, 3: _META, 4: _ELSEWHERE, 6: _ELSEWHERE}
+_GROUP: Final = {1: _CHUNK, 3: _ROWS, 5: _OFFSET, 7: _ORDINAL}
 
 Read = Callable[[int, int], bytes]
 """Gives the bytes of a file from one place up to another."""
 
 
 class Group(NamedTuple):
-    """A row group: what reads its file, its range of bytes there, its number, its rows, and its struct."""
+    """A row group: what reads its file, its range of bytes there, its number, its rows, and its struct.
+
+    The struct is the text between its numbers that change, and those: what they are, and their values.
+    """
 
     read: Read
     start: int
     end: int
     number: int
     rows: int
-    meta: Struct
+    texts: list[bytes]
+    numbers: list[tuple[str, int]]
+    is_whole: bool
 
 
 class Footer(NamedTuple):
-    """What a footer says: its row groups, and its struct without them."""
+    """What a footer says: its row groups, its columns, and the text before and after what says how many rows."""
 
     groups: list[Group]
-    meta: Struct
-
-    @property
-    def schema(self) -> object:
-        """The columns; row groups of files in which they differ do not go together."""
-        return self.meta[2]
+    schema: bytes
+    before: bytes
+    after: bytes
 
 
 def file_bytes(fs: fsspec.AbstractFileSystem, path: str) -> Read:
@@ -77,12 +76,28 @@ def read_footer(read: Read, size: int) -> Footer:
     if len(tail) != _TAIL or tail[4:] != MAGIC:
         raise ValueError("Expected a Parquet file, got one without its last bytes")
     length = struct.unpack("<i", tail[:4])[0]
-    meta, _ = _read_struct(read(size - _TAIL - length, size - _TAIL), 0)
-    _, (_, found) = meta.pop(_ROW_GROUPS)
-    return Footer([_group(read, number, group) for number, group in enumerate(found) if group[_GROUP_ROWS][1]], meta)
+    data = read(size - _TAIL - length, size - _TAIL)
+    groups: list[Group] = []
+    schema, before, place, field = b"", b"", 0, 0
+    while data[place]:
+        field, type_, place = _head(data, place, field)
+        start = place
+        if field == _ROW_GROUPS:
+            count, place = _items(data, place)
+            for number in range(count):
+                group, place = _read_group(data, place, read, number)
+                if group.rows:
+                    groups.append(group)
+            return Footer(groups, schema, before, data[place:])
+        place = _skip(data, place, type_)
+        if field == _SCHEMA:
+            schema = data[start:place]
+        if field == _NUM_ROWS:
+            before = data[:start]
+    raise ValueError("Expected a Parquet file, got one whose footer has no row groups")
 
 
-def write_spliced(sink: IO[bytes], groups: Iterable[Group], meta: Struct) -> int:
+def write_spliced(sink: IO[bytes], groups: Iterable[Group], footer: Footer) -> int:
     """Write a Parquet file of row groups of other files.
 
     Parameters
@@ -90,9 +105,9 @@ def write_spliced(sink: IO[bytes], groups: Iterable[Group], meta: Struct) -> int
     sink : binary file
         Empty, open for writing.
     groups : iterable of Group
-        In the order of their rows; consumed one after the other.
-    meta : Struct
-        Footer of one of the files, without its row groups.
+        In the order of their rows; consumed one after the other. Each `is_whole`.
+    footer : Footer
+        Of one of the files: its columns and metadata.
 
     Returns
     -------
@@ -100,25 +115,25 @@ def write_spliced(sink: IO[bytes], groups: Iterable[Group], meta: Struct) -> int
         How many bytes the file has.
     """
     sink.write(MAGIC)
-    place = len(MAGIC)
-    written: list[Struct] = []
+    place, rows = len(MAGIC), 0
+    written: list[bytes] = []
     waiting: list[Group] = []
     for group in groups:
-        written.append(_moved(group.meta, place - group.start))
+        written.append(_moved(group, place - group.start, len(written)))
         place += group.end - group.start
+        rows += group.rows
         if waiting and not _follows(waiting, group):
             _copy(sink, waiting)
             waiting = []
         waiting.append(group)
     if waiting:
         _copy(sink, waiting)
-    rows = sum(group[_GROUP_ROWS][1] for group in written)
-    footer = bytearray()
-    whole = {**meta, _NUM_ROWS: (6, rows), _ROW_GROUPS: (_LIST, (_STRUCT, written))}
-    _write_struct(footer, dict(sorted(whole.items())))
-    tail = bytes(footer) + struct.pack("<i", len(footer)) + MAGIC
-    sink.write(tail)
-    return place + len(tail)
+    count = len(written)
+    items = bytes([count << 4 | _STRUCT]) if count < 15 else bytes([0xF0 | _STRUCT]) + _varint(count)
+    head = bytes([_ROW_GROUPS - _NUM_ROWS << 4 | _LIST])
+    text = b"".join([footer.before, _zigzag(rows), head, items, *written, footer.after])
+    sink.write(text + struct.pack("<i", len(text)) + MAGIC)
+    return place + len(text) + _TAIL
 
 
 def _follows(waiting: list[Group], group: Group) -> bool:
@@ -134,42 +149,95 @@ def _copy(sink: IO[bytes], groups: list[Group]) -> None:
     sink.write(found)
 
 
-def _group(read: Read, number: int, meta: Struct) -> Group:
-    chunks = [chunk[_META][1] for chunk in meta[_COLUMNS][1][1]]
-    starts = [
-        min(chunk[name][1] for name in (_DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE) if chunk.get(name, (0, 0))[1])
-        for chunk in chunks
-    ]
-    ends = [start + chunk[_COMPRESSED][1] for start, chunk in zip(starts, chunks, strict=True)]
-    return Group(read, min(starts), max(ends), number, meta[_GROUP_ROWS][1], meta)
+def _moved(group: Group, by: int, number: int) -> bytes:
+    """The struct of a row group whose bytes lie so many bytes further on, with another number."""
+    result = [group.texts[0]]
+    for (what, value), text in zip(group.numbers, group.texts[1:], strict=True):
+        # 0 says that there is no such place.
+        result += [_zigzag(number & 0x7FFF if what == _ORDINAL else value + by if value else 0), text]
+    return b"".join(result)
 
 
-def _moved(group: Struct, by: int) -> Struct:
-    """A row group whose bytes lie so many bytes further on.
+def _read_group(data: bytes, place: int, read: Read, number: int) -> tuple[Group, int]:
+    """A row group, and where it ends."""
+    found: list[tuple[str, int, int, int]] = []
+    end = _walk(data, place, _GROUP, found)
+    start = min((value for what, _, _, value in found if what == _PAGE and value), default=0)
+    size = sum(value for what, _, _, value in found if what == _SIZE)
+    rows = sum(value for what, _, _, value in found if what == _ROWS)
+    is_whole = all(what != _ELSEWHERE for what, _, _, _ in found)
+    texts, numbers = [], []
+    for what, first, last, value in found:
+        if what in (_OFFSET, _PAGE, _ORDINAL):
+            texts.append(data[place:first])
+            numbers.append((what, value))
+            place = last
+    texts.append(data[place:end])
+    return Group(read, start, start + size, number, rows, texts, numbers, is_whole), end
 
-    Its page indexes and Bloom filters, which lie elsewhere, and its number are left behind.
-    """
-    type_, (item, chunks) = group[_COLUMNS]
-    moved = []
-    for chunk in chunks:
-        meta = {name: value for name, value in chunk[_META][1].items() if name not in _BLOOM_FILTER}
-        _move(meta, (_DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE), by)
-        chunk = {name: value for name, value in chunk.items() if name not in _CHUNK_INDEXES}
-        _move(chunk, (_CHUNK_OFFSET,), by)
-        moved.append(chunk | {_META: (_STRUCT, meta)})
-    result = {name: value for name, value in group.items() if name != _ORDINAL}
-    _move(result, (_GROUP_OFFSET,), by)
-    return result | {_COLUMNS: (type_, (item, moved))}
 
-
-def _move(fields: Struct, names: tuple[int, ...], by: int) -> None:
-    for name in names:
-        if name in fields and fields[name][1]:  # 0 says that there is no such place.
-            type_, value = fields[name]
-            fields[name] = (type_, value + by)
+def _walk(data: bytes, place: int, wanted: dict[int, Any], found: list[tuple[str, int, int, int]]) -> int:
+    """Find integers in a struct: what they are, where they stand, and their values; gives where the struct ends."""
+    field = 0
+    while data[place]:
+        field, type_, place = _head(data, place, field)
+        what = wanted.get(field)
+        if what is None:
+            place = _skip(data, place, type_)
+        elif isinstance(what, str):
+            start = place
+            value, place = _read_zigzag(data, place)
+            found.append((what, start, place, value))
+        elif type_ == _STRUCT:
+            place = _walk(data, place, what, found)
+        else:
+            count, place = _items(data, place)
+            for _ in range(count):
+                place = _walk(data, place, what, found)
+    return place + 1
 
 
 # Thrift's compact protocol
+
+
+def _head(data: bytes, place: int, field: int) -> tuple[int, int, int]:
+    """Id and type of a field after another, and where its value stands."""
+    head = data[place]
+    if head >> 4:
+        return field + (head >> 4), head & 0x0F, place + 1
+    field, place = _read_zigzag(data, place + 1)
+    return field, head & 0x0F, place
+
+
+def _items(data: bytes, place: int) -> tuple[int, int]:
+    """How many items a list has, and where they stand."""
+    head = data[place]
+    return (head >> 4, place + 1) if head < 0xF0 else _read_varint(data, place + 1)
+
+
+def _skip(data: bytes, place: int, type_: int) -> int:
+    """Where a value ends."""
+    if type_ in _INTEGERS:
+        while data[place] >= 0x80:
+            place += 1
+        return place + 1
+    if type_ == _BINARY:
+        length, place = _read_varint(data, place)
+        return place + length
+    if type_ == _STRUCT:
+        field = 0
+        while data[place]:
+            field, inner, place = _head(data, place, field)
+            if inner not in (_TRUE, _FALSE):
+                place = _skip(data, place, inner)
+        return place + 1
+    if type_ in (_LIST, _SET):
+        inner = data[place] & 0x0F
+        count, place = _items(data, place)
+        for _ in range(count):
+            place = _skip(data, place, inner)
+        return place
+    return place + (8 if type_ == _DOUBLE else 1)
 
 
 def _read_varint(data: bytes, place: int) -> tuple[int, int]:
@@ -188,89 +256,14 @@ def _read_zigzag(data: bytes, place: int) -> tuple[int, int]:
     return (value >> 1) ^ -(value & 1), place
 
 
-def _read(data: bytes, place: int, type_: int) -> tuple[Any, int]:
-    """A value of a type, and where it ends."""
-    if type_ in _INTEGERS:
-        return _read_zigzag(data, place)
-    if type_ == _BINARY:
-        length, place = _read_varint(data, place)
-        return data[place : place + length], place + length
-    if type_ == _STRUCT:
-        return _read_struct(data, place)
-    if type_ in (_LIST, _SET):
-        head = data[place]
-        count, place = (head >> 4, place + 1) if head < 0xF0 else _read_varint(data, place + 1)
-        items = []
-        for _ in range(count):
-            item, place = _read(data, place, head & 0x0F)
-            items.append(item)
-        return (head & 0x0F, items), place
-    if type_ == _DOUBLE:
-        return data[place : place + 8], place + 8
-    return data[place : place + 1], place + 1  # a byte, or a truth value in a list
-
-
-def _read_struct(data: bytes, place: int) -> tuple[Struct, int]:
-    result: Struct = {}
-    field = 0
-    while True:
-        head = data[place]
-        place += 1
-        if head == 0:
-            return result, place
-        if head >> 4:
-            field += head >> 4
-        else:
-            field, place = _read_zigzag(data, place)
-        type_ = head & 0x0F
-        if type_ in (_TRUE, _FALSE):
-            result[field] = (type_, None)
-        else:
-            value, place = _read(data, place, type_)
-            result[field] = (type_, value)
-
-
-def _write_varint(out: bytearray, value: int) -> None:
+def _varint(value: int) -> bytes:
+    result = bytearray()
     while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
+        result.append(value & 0x7F | 0x80)
         value >>= 7
-    out.append(value)
+    result.append(value)
+    return bytes(result)
 
 
-def _write_zigzag(out: bytearray, value: int) -> None:
-    _write_varint(out, (value << 1) ^ (value >> 63))
-
-
-def _write(out: bytearray, type_: int, value: Any) -> None:
-    if type_ in _INTEGERS:
-        _write_zigzag(out, value)
-    elif type_ == _BINARY:
-        _write_varint(out, len(value))
-        out += value
-    elif type_ == _STRUCT:
-        _write_struct(out, value)
-    elif type_ in (_LIST, _SET):
-        item, items = value
-        if len(items) < 15:
-            out.append(len(items) << 4 | item)
-        else:
-            out.append(0xF0 | item)
-            _write_varint(out, len(items))
-        for each in items:
-            _write(out, item, each)
-    else:
-        out += value
-
-
-def _write_struct(out: bytearray, fields: Struct) -> None:
-    last = 0
-    for field, (type_, value) in sorted(fields.items()):
-        if 0 < field - last < 16:
-            out.append((field - last) << 4 | type_)
-        else:
-            out.append(type_)
-            _write_zigzag(out, field)
-        if type_ not in (_TRUE, _FALSE):
-            _write(out, type_, value)
-        last = field
-    out.append(0)
+def _zigzag(value: int) -> bytes:
+    return _varint((value << 1) ^ (value >> 63))

@@ -292,17 +292,24 @@ class _Stretch(NamedTuple):
 
 def _layout(table: Opened, found: list[Segment], writing: Writing) -> list[int | _Stretch]:
     """The files of a table: numbers of those that stay, and what becomes of the rest."""
-    groups = copied(table, found, writing.small, encode(SCHEMAS[table.name].empty_table(), writing.codec).schema)
     held = [number for number, file in enumerate(table.files) if file.is_held]
+    filled = [number for number in held if any(table.rows[number])]
+    whole = {
+        number: [Segment(number, group, 0, rows, False) for group, rows in enumerate(table.rows[number]) if rows]
+        for number in filled
+    }
+    if found == [it for segments in whole.values() for it in segments]:
+        return [*(filled or held[:1])] or [_Stretch([], [])]
     if not found:
-        return next(([number] for number in held if not table.footers[number].groups), [_Stretch([], [])])
+        return [next((number for number in held if number not in filled), _Stretch([], []))]
+    schema = encode(SCHEMAS[table.name].empty_table(), writing.codec).schema
+    groups = copied(table, found, writing.small, schema)
     starts = {(it.file, it.group): place for place, it in enumerate(found) if groups[place] is not None}
     stays: dict[int, int] = {}  # Where the rows of a file that stays begin.
     last = -1
-    for number in held:
-        own = table.footers[number].groups
-        place = starts.get((number, own[0].number), -1) if own else -1
-        if place > last and [*map(id, groups[place : place + len(own)])] == [*map(id, own)]:
+    for number, own in whole.items():
+        place = starts.get((number, own[0].group), -1)
+        if place > last and found[place : place + len(own)] == own and None not in groups[place : place + len(own)]:
             stays[place] = number
             last = place + len(own) - 1
     while True:
@@ -334,7 +341,7 @@ def _stretches(
             layout.append(_Stretch(found[place:start], groups[place:start]))
         if number >= 0:
             layout.append(number)
-            place = start + len(table.footers[number].groups)
+            place = start + sum(rows > 0 for rows in table.rows[number])
     return layout
 
 
@@ -347,7 +354,7 @@ def _number(part: Part) -> int:
 def _is_held(table: Opened, layout: list[int | _Stretch]) -> bool:
     """Whether the files of a table stay as they are."""
     held = [number for number, file in enumerate(table.files) if file.is_held]
-    filled = [number for number in held if table.footers[number].groups]
+    filled = [number for number in held if any(table.rows[number])]
     return layout == (filled or held[:1])
 
 
@@ -372,8 +379,7 @@ def _write_table(
         name = f"{table.name}/{file.replace('part-00000', f'part-{item.number:05}', 1)}"
         groups = row_groups(table, item.found, item.groups, owners, writing.divided, writing.codec)
         with create(new, name) as sink:
-            meta = encode(SCHEMAS[table.name].empty_table(), writing.codec).meta
-            size = write_spliced(sink, groups, meta)
+            size = write_spliced(sink, groups, encode(SCHEMAS[table.name].empty_table(), writing.codec))
         result.append(Part(name, sum(it.rows for it in item.found), size))
     return result
 

@@ -5,13 +5,14 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from revisions import revisions
 
 import arrow_labels as al
 from arrow_labels.changes import Changes
 
+PHASES = (Phase.explicit, Phase.generate)  # shrinking would take minutes
 TARGET = "memory://update/out"
 
 
@@ -31,7 +32,7 @@ def _no_files() -> None:
     MemoryFileSystem.store.clear()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, phases=PHASES)
 @given(revisions(), st.sampled_from((1, 300, 4 << 20)))
 def test_an_update_gives_the_whole(documents: tuple[Any, Any], size: int) -> None:
     old, new = documents
