@@ -22,12 +22,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
+from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
-from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.parquet import Removed, read_parquet, write_parquet
+from arrow_labels.write.update import ROW_GROUP_BYTES
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -113,6 +115,14 @@ def convert(
     sources: _Sources,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL to write.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the tables in TARGET.")] = False,
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="Bring TARGET up to date: decode only labels that are new or changed."),
+    ] = False,
+    removed: Annotated[
+        Removed,
+        typer.Option(help="With --incremental: what becomes of labels that are not in SOURCE any more."),
+    ] = "delete",
     task_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Task type that wins over the documents'.", show_default=False)
     ] = None,
@@ -136,10 +146,15 @@ def convert(
     """Turn label JSON into Parquet tables.
 
     Reads and writes a batch at a time, in bounded memory. TARGET appears when it is complete; what was made goes to
-    standard output.
+    standard output. With --incremental, TARGET becomes what reading all of SOURCE gives, and is not touched if it is
+    that already; how many labels are new, changed, removed and unchanged goes to standard output.
     """
     options = _storage_options(storage_option)
     tables = table or None
+    if incremental and (overwrite or table):
+        raise typer.BadParameter(f"--incremental: expected it without {'--overwrite' if overwrite else '--table'}")
+    if removed != "delete" and not incremental:
+        raise typer.BadParameter("--removed: expected it with --incremental only")
     try:
         # Checks the options as reading does, before there is anything to undo.
         al.decode_labels((), task_type=task_type, tables=tables)
@@ -148,29 +163,36 @@ def convert(
     rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
     with _reported():
         with _progress("convert", quiet) as (progress, count):
-            parts = al.iter_labels(
-                sources,
-                batch_bytes=_BATCH_BYTES,
-                task_type=task_type,
-                timestamp_unit=timestamp_unit,
-                labelsets=labelset or None,
-                tables=tables,
-                storage_options=options,
-                on_error=on_error,
-                masks=masks,
-                mask_options={"progress": count} if masks and count else None,
-                progress=progress,
-            )
-            write_parquet(
-                _counted(parts, rows),
-                target,
-                mode="overwrite" if overwrite else "error",
-                compression=compression,
-                storage_options=options,
-            )
+            reading: dict[str, Any] = {
+                "batch_bytes": _BATCH_BYTES,
+                "task_type": task_type,
+                "timestamp_unit": timestamp_unit,
+                "labelsets": labelset or None,
+                "storage_options": options,
+                "on_error": on_error,
+                "masks": masks,
+                "mask_options": {"progress": count} if masks and count else None,
+                "progress": progress,
+            }
+            if incremental:
+                found = al.update_parquet(sources, target, removed=removed, compression=compression, **reading)
+                rejects = read_parquet(target, tables=["rejects"], storage_options=options).rejects.num_rows
+            else:
+                # Their hashes let `--incremental` go on from here.
+                parts = al.iter_labels(sources, tables=tables, changes=Changes(), **reading)
+                write_parquet(
+                    _counted(parts, rows),
+                    target,
+                    mode="overwrite" if overwrite else "error",
+                    compression=compression,
+                    row_group_bytes=ROW_GROUP_BYTES,
+                    storage_options=options,
+                )
+                rejects = rows["rejects"]
         if not quiet:
-            print_table(None, ["table", "rows"], list(rows.items()))
-        _end(rows["rejects"], "table `rejects` says which and why")
+            shown = (["labels", "number"], found) if incremental else (["table", "rows"], rows)
+            print_table(None, shown[0], list(shown[1].items()))
+        _end(rejects, "table `rejects` says which and why")
 
 
 @app.command(epilog="Example: arrow-labels restore tables/ release.json")
