@@ -156,6 +156,49 @@ def test_convert_takes_several_sources(tmp_path: Path) -> None:
     assert read_parquet(tmp_path / "out").labels["sample_id"].to_pylist() == ["a", "b"]
 
 
+def test_convert_goes_on_where_it_was(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.json", tmp_path / "out"
+    document = release("vector", samples=4)
+    source.write_text(json.dumps(document))
+    assert run("convert", source, target).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]}
+    count = al.read_labels(str(source)).labels.num_rows
+
+    result = run("convert", source, target, "--incremental")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines == [["labels", "number"], ["new", "0"], ["changed", "0"], ["removed", "0"], ["unchanged", str(count)]]
+    assert {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]} == before
+
+    del document["dataset"]["samples"][1]
+    document["dataset"]["samples"][0]["labels"] = {"model": {"attributes": {"annotations": []}}}
+    source.write_text(json.dumps(document))
+    assert run("convert", source, target, "--incremental", "--removed", "keep", "--quiet").output == ""
+    assert read_parquet(target).samples.num_rows == 4
+    assert run("convert", source, target, "--incremental").exit_code == 0
+    assert read_parquet(target) == al.read_labels(str(source))
+    assert run("convert", source, tmp_path / "whole").exit_code == 0
+    assert read_parquet(target).labels.equals(read_parquet(tmp_path / "whole").labels)
+
+
+@pytest.mark.parametrize(
+    "options", [["--incremental", "--overwrite"], ["--incremental", "--table", "labels"], ["--removed", "keep"]]
+)
+def test_options_that_do_not_go_together(options: list[str], tmp_path: Path) -> None:
+    assert_error(run("convert", STREET, tmp_path / "out", *options), status=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_incremental_rejects_set_the_status(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.json").write_bytes(BAD)
+    (tmp_path / "in" / "good.json").write_bytes(GOOD)
+    for _ in range(2):
+        result = run("convert", tmp_path / "in", tmp_path / "out", "--incremental", "--on-error", "collect")
+        assert (result.exit_code, result.stderr) == (1, "1 record was rejected: table `rejects` says which and why\n")
+    assert_error(run("convert", tmp_path / "in", tmp_path / "out", "--incremental"))
+
+
 def test_quiet_prints_nothing(tmp_path: Path) -> None:
     for args in (["convert", STREET, tmp_path / "out"], ["restore", tmp_path / "out", tmp_path / "back.json"]):
         result = run(*args, "--quiet")

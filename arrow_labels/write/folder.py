@@ -4,10 +4,11 @@
 if it has a manifest and the files that it names are there; nothing else is read.
 
 * A **local** folder is written under the hidden name ``.NAME.partial-TOKEN`` beside the target, brought to the disk
-  (fsync), and renamed. To overwrite, the old folder is renamed to ``.NAME.replaced-TOKEN`` before that, and deleted
-  after it. A process that is killed leaves the target as it was, or the new one; killed between the two renames it
-  leaves no target, and reading says under which names both folders lie. What killed processes leave under hidden names
-  is in nobody's way, and is for people to delete: it might be a write that is under way.
+  (fsync), and renamed. To overwrite, it trades places with the old folder in one step, and that is deleted: a process
+  that is killed leaves the target as it was, or the new one. Where the system cannot do that (it takes Linux, and most
+  of its file systems), the old folder is renamed to ``.NAME.replaced-TOKEN`` before; killed between the two renames, a
+  process leaves no target, and reading says under which names both folders lie. What killed processes leave under
+  hidden names is in nobody's way, and is for people to delete: it might be a write that is under way.
 * **Elsewhere** (object stores) nothing can be renamed, so files are written where they shall be, under names of their
   own where there are files already. The manifest, put in one request, is the moment at which the new files take the
   place of the old ones; those are deleted after it. A process that is killed leaves files that no manifest names:
@@ -18,9 +19,11 @@ if it has a manifest and the files that it names are there; nothing else is read
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -41,6 +44,7 @@ _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
 WRITABLE: Final = "a folder that can be written"
 READABLE: Final = "a folder that can be read"
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag of `renameat2`.
 _AGAIN: Final = 'write it again with mode="overwrite"'
 
 
@@ -274,6 +278,9 @@ def _rename(new: Path, path: Path, old: Path, mode: Mode) -> None:
             path.rmdir()
         new.rename(path)
         return
+    if path.exists() and _exchange(new, path):
+        new.rename(old)
+        return
     with suppress(FileNotFoundError):
         path.rename(old)
     try:
@@ -282,6 +289,14 @@ def _rename(new: Path, path: Path, old: Path, mode: Mode) -> None:
         if old.exists():
             old.rename(path)
         raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders trade places in one step; whether the system could."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,13 @@
 """Every day again: an update gives what reading the whole gives, and touches nothing where nothing changed."""
 
 import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +15,17 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from generate import release
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from killed import Killed, in_order, kill_at
 from revisions import revisions
 
 import arrow_labels as al
 from arrow_labels.changes import Changes
-from arrow_labels.schema import SCHEMA_VERSION
+from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.state import state
-from arrow_labels.write import parquet
+from arrow_labels.write import parquet, upsert
 from arrow_labels.write.splice import read_footer
 
 PHASES = (Phase.explicit, Phase.generate)  # shrinking would take minutes
@@ -340,9 +349,13 @@ def test_row_groups_without_a_change_are_copied(tmp_path: Path) -> None:
     source = release_of("abcdefghij")
     al.update_parquet(source, tmp_path / "out", row_group_rows=2)
     old = groups_of(tmp_path / "out/vectors")
-    al.update_parquet(edited(source, 5, score=1), tmp_path / "out", row_group_rows=2)
-    new = groups_of(tmp_path / "out/vectors")
-    assert [one == other for one, other in zip(old, new, strict=True)] == [True, True, False, True, True] or old == new
+    points = {"id": 1, "category_id": 1, "type": "point", "points": [[2, 3]]}
+    new = edited(source, 5, attributes={"annotations": [points]})
+    al.update_parquet(new, tmp_path / "out", row_group_rows=2, row_group_bytes=1)
+    found = groups_of(tmp_path / "out/vectors")
+    assert found[:2] + found[-2:] == old[:2] + old[3:]
+    assert old[2] not in found
+    assert same(al.read_parquet(tmp_path / "out"), whole(new))
 
 
 def groups_of(folder: Path) -> list[bytes]:
@@ -366,3 +379,123 @@ def test_another_write_in_the_meantime(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(al.TargetError):
         al.update_parquet(release_of("abcd"), TARGET)
     assert sample_ids() == ["z"]
+
+
+# --- killed half-way
+
+
+UPDATER = """
+import json, sys
+import arrow_labels as al
+source, target = sys.argv[1:]
+print("start", flush=True)
+al.update_parquet(source, target, row_group_rows=20)
+print("end", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    old = release("image-vector-sequence", samples=8, frames=3)
+    sources = [tmp_path / "old.json", tmp_path / "new.json"]
+    for path, document in zip(sources, (old, edited(old, 3, label_status="REVIEWED")), strict=True):
+        path.write_text(json.dumps(document))
+    expected = [al.read_labels(str(path)) for path in sources]
+    target = tmp_path / "place/out"
+    al.update_parquet(str(sources[0]), target)
+    shutil.copytree(target, tmp_path / "held")
+    rng = random.Random(0)
+    duration = 0.0
+    outcomes = set()
+    for number in range(6):
+        shutil.rmtree(target.parent)
+        target.parent.mkdir()
+        shutil.copytree(tmp_path / "held", target)
+        command = [sys.executable, "-c", UPDATER, str(sources[1]), str(target)]
+        environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as updater:
+            assert updater.stdout is not None
+            updater.stdout.readline()
+            start = time.perf_counter()
+            if number == 0:
+                assert updater.stdout.readline() == b"end\n"
+                duration = time.perf_counter() - start
+            else:
+                time.sleep(rng.uniform(0.1, 1.1) * duration)
+                updater.send_signal(signal.SIGKILL)
+        found = al.read_parquet(target)
+        assert found in expected
+        outcomes.add(expected.index(found))
+        # The next run goes on from there.
+        al.update_parquet(str(sources[1]), target)
+        assert al.read_parquet(target) == expected[1]
+    assert outcomes == {0, 1}
+
+
+STEPS = [(MemoryFileSystem, "pipe_file"), (MemoryFileSystem, "rm_file"), (MemoryFileSystem, "_open")]
+
+
+def test_killed_at_each_step_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = release_of("abcd"), edited(release_of("abcde"), 1, score=1)
+    outcomes = []
+    for step in range(100):
+        MemoryFileSystem.store.clear()
+        al.update_parquet(old, TARGET)
+        killed = False
+        with monkeypatch.context() as patch:
+            kill_at(step, patch, STEPS)
+            try:
+                al.update_parquet(new, TARGET)
+            except Killed:
+                killed = True
+        outcomes.append("old" if al.read_parquet(TARGET) == al.read_labels(old) else "new")
+        assert outcomes[-1] == "old" or al.read_parquet(TARGET) == al.read_labels(new)
+        al.update_parquet(new, TARGET)
+        assert al.read_parquet(TARGET) == al.read_labels(new)
+        if not killed:
+            break
+        if outcomes[-1] == "old":
+            assert len(content()) == len(SCHEMAS) + 1
+    assert in_order(outcomes, "old", "new")
+
+
+def test_a_first_run_that_was_killed_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(9, patch, STEPS)
+        with pytest.raises(Killed):
+            al.update_parquet(release_of("ab"), TARGET)
+    assert content()
+    assert al.update_parquet(release_of("ab"), TARGET)["new"] == 2
+    assert al.read_parquet(TARGET) == al.read_labels(release_of("ab"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = release_of("abcd")
+    for target in (str(tmp_path / "out"), TARGET):
+        al.update_parquet(source, target)
+        with monkeypatch.context() as patch:
+            patch.setattr(upsert, "create", lambda *_: open("/dev/full", "wb"))  # noqa: PTH123, SIM115
+            with pytest.raises(al.TargetError, match="No space left"):
+                al.update_parquet(edited(source, 1, score=1), target)
+        assert al.read_parquet(target) == al.read_labels(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+# --- S3
+
+
+def test_s3(bucket: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"storage_options": bucket, "row_group_bytes": 1}
+    fs = fsspec.filesystem("s3", **bucket)
+    old, new = release_of("abcd"), edited(release_of("abxcd"), 4, score=1)
+    target = "s3://bucket/daily/out"
+    assert al.update_parquet(old, target, **options)["new"] == 4
+    before = fs.find("bucket/daily", detail=True, refresh=True)
+    assert al.update_parquet(old, target, **options)["unchanged"] == 4
+    assert fs.find("bucket/daily", detail=True, refresh=True) == before
+    assert al.update_parquet(new, target, **options) == {"new": 1, "changed": 1, "removed": 0, "unchanged": 3}
+    assert same(al.read_parquet(target, storage_options=bucket), whole(new))
+    after = fs.find("bucket/daily", detail=True, refresh=True)
+    assert len(after) == len(SCHEMAS) + 1
+    assert after["bucket/daily/out/cuboids/part-00000.parquet"] == before["bucket/daily/out/cuboids/part-00000.parquet"]
