@@ -106,6 +106,8 @@ class Changes:
         """Whether a document is a label, or a sample, that the target holds as it is."""
         if not self.state.labels or isinstance(document.data, ArrowLabelsError):
             return False
+        if isinstance(document.data, memoryview) and not self.state.lone:
+            return False  # It is a release, whose samples are looked at one by one.
         of_label, of_sample = self._context(reader, {}, None)
         key = self.state.lone.get(_lone_hash(of_label, document.place, document.data))
         if (

@@ -225,10 +225,16 @@ def _skip(data: bytes, place: int, type_: int) -> int:
         length, place = _read_varint(data, place)
         return place + length
     if type_ == _STRUCT:
-        field = 0
-        while data[place]:
-            field, inner, place = _head(data, place, field)
-            if inner not in (_TRUE, _FALSE):
+        while head := data[place]:
+            place += 1
+            if head < 0x10:
+                place = _skip(data, place, _INTEGERS[0])  # the id of the field
+            inner = head & 0x0F
+            if inner in _INTEGERS:  # nearly all of a footer, so without a call
+                while data[place] >= 0x80:
+                    place += 1
+                place += 1
+            elif inner not in (_TRUE, _FALSE):
                 place = _skip(data, place, inner)
         return place + 1
     if type_ in (_LIST, _SET):
