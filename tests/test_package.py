@@ -51,6 +51,7 @@ LAYERS = (
     "write.folder",
     "write.splice",
     "write.merge",
+    "write.owners",
     "write.upsert",
     "write.parquet",
     "write.update",

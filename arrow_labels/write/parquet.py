@@ -38,7 +38,8 @@ from arrow_labels.write.folder import (
     open_folder,
     replace_folder,
 )
-from arrow_labels.write.upsert import Key, Tables, Writing, given_owners, insert
+from arrow_labels.write.owners import Key, Tables, given_owners
+from arrow_labels.write.upsert import Writing, insert
 
 Removed = Literal["keep", "delete"]
 

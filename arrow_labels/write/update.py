@@ -19,8 +19,8 @@ from arrow_labels.schema import LABEL_KEY, SCHEMAS
 from arrow_labels.state import STATE_COLUMNS, State, state
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import READABLE, Folder, Manifest, as_target_error, current, is_vacant, open_folder
+from arrow_labels.write.owners import Key, Tables, keys
 from arrow_labels.write.parquet import Removed, add_parts, options, write_parquet
-from arrow_labels.write.upsert import Key, Tables, keys
 
 ROW_GROUP_BYTES: Final = 4 << 20
 """Row groups of this size cost no more than large ones, and a change makes few of them be written again."""
