@@ -23,6 +23,7 @@ from arrow_labels.errors import (
     TargetError,
 )
 from arrow_labels.expressions import ExprLabels, FrameLabels
+from arrow_labels.extension import register, to_extension, to_storage, unregister
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
@@ -72,9 +73,13 @@ __all__ = [
     "read_labels",
     "read_masks",
     "read_parquet",
+    "register",
     "rle_to_coco",
     "rle_to_mask",
     "semantic_map",
+    "to_extension",
+    "to_storage",
+    "unregister",
     "write_bitmap",
     "write_parquet",
     "write_release",

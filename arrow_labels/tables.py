@@ -145,7 +145,7 @@ class LabelTables:
 
 def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """A table whose lists and strings are as large as those of the schema."""
-    stored = pa.schema([pa.field(field.name, _small(field.type)) for field in table.schema])
+    stored = pa.schema([pa.field(field.name, as_small(field.type)) for field in table.schema])
     if not stored.equals(schema):
         raise SchemaError(f"{_schema_difference(stored, schema)} - in table `{name}`")
     try:
@@ -154,14 +154,14 @@ def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         raise SchemaError(f"Expected lists and strings below 2^31, got {error} - in table `{name}`") from None
 
 
-def _small(type_: pa.DataType) -> pa.DataType:
+def as_small(type_: pa.DataType) -> pa.DataType:
     """A type whose lists and strings have offsets of 32 bits."""
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return pa.string()
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return pa.list_(_small(type_.value_type))
+        return pa.list_(as_small(type_.value_type))
     if pa.types.is_struct(type_):
-        return pa.struct([pa.field(field.name, _small(field.type)) for field in type_])
+        return pa.struct([pa.field(field.name, as_small(field.type)) for field in type_])
     return type_
 
 
