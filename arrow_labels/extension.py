@@ -143,7 +143,7 @@ def to_storage(table: pl.DataFrame | pl.LazyFrame | pa.Table) -> pl.DataFrame | 
     ----------
     table : pa.Table, pl.DataFrame or pl.LazyFrame
         With extension types of this library and ``arrow.json``; also with those that were read without `register`,
-        which pyarrow keeps in the metadata of the field. Other extension types stay.
+        which pyarrow keeps in the metadata of the field and others drop. Other extension types stay.
 
     Returns
     -------
@@ -167,8 +167,12 @@ def to_storage(table: pl.DataFrame | pl.LazyFrame | pa.Table) -> pl.DataFrame | 
     if not isinstance(table, pl.DataFrame | pl.LazyFrame):
         raise SchemaError(f"Expected a pyarrow table or a Polars frame, got `{type(table).__name__}`")
     found = extensions(table)
-    cuboids = [name for name, extension in found.items() if extension == CuboidType.NAME]
-    _unique([*table.lazy().collect_schema(), *(CUBOID_COLUMNS * len(cuboids))])
+    columns = table.lazy().collect_schema()
+    plain = pl.Struct(dict.fromkeys(CUBOID_COLUMNS, pl.Float64))
+    cuboids = [
+        name for name in columns if found.get(name) == CuboidType.NAME or (name, columns[name]) == (_CUBOID, plain)
+    ]
+    _unique([*columns, *(CUBOID_COLUMNS * len(cuboids))])
     return table.with_columns(pl.col(name).ext.storage() for name in found).unnest(cuboids)
 
 
@@ -178,7 +182,8 @@ def _view(table: pa.Table) -> pa.Table:
         schema.field(name).type == pa.float64() for name in CUBOID_COLUMNS
     ):
         _unique([*schema.names, _CUBOID])
-        cuboids = pa.chunked_array(table.select(CUBOID_COLUMNS).to_struct_array())
+        batches = table.select(CUBOID_COLUMNS).to_batches()
+        cuboids = pa.chunked_array([batch.to_struct_array() for batch in batches], CuboidType.STORAGE)
         place = schema.get_field_index("x")
         table = table.add_column(place, _CUBOID, cuboids).drop_columns([*CUBOID_COLUMNS])
     for place, field in enumerate(table.schema):
@@ -202,6 +207,8 @@ def _stored(table: pa.Table) -> pa.Table:
     for field in list(table.schema):
         metadata = dict(field.metadata or {})
         name = getattr(field.type, "extension_name", metadata.get(_NAME, b"").decode())
+        if (field.name, field.type) == (_CUBOID, CuboidType.STORAGE):
+            name = CuboidType.NAME
         if name not in known:
             continue
         column = table[field.name]

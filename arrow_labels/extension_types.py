@@ -113,6 +113,9 @@ class LabelType(pa.ExtensionType):  # type: ignore[misc]
             raise SchemaError(f"Expected `{self.STORAGE}` as storage of `{self.NAME}`, got `{storage}`")
         super().__init__(storage, self.NAME)
 
+    def __hash__(self) -> int:  # pyarrow's types that can be extended have none
+        return hash((self.NAME, self.storage_type))
+
     def __arrow_ext_serialize__(self) -> bytes:
         return b""
 

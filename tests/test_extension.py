@@ -22,7 +22,7 @@ from strategies import releases
 
 import arrow_labels as al
 from arrow_labels.extension_dtypes import DTYPES, CuboidDtype, JsonDtype, PointIdsDtype, PointsDtype, RleDtype
-from arrow_labels.extension_types import TYPES, CuboidType, LabelType, PointIdsType, PointsType, RleType
+from arrow_labels.extension_types import TYPES, CuboidType, LabelType, PointIdsType, RleType
 from arrow_labels.schema import CUBOID_COLUMNS, DESCRIPTIONS, JSON_COLUMNS, SCHEMAS
 
 RLES = [None, {"height": 2, "width": 3, "counts": [1, 3, 2]}, {"height": 0, "width": 0, "counts": []}]
@@ -36,7 +36,9 @@ def with_masks(tables: al.LabelTables) -> al.LabelTables:
     return al.LabelTables(**dict(tables) | {"segments": segments.set_column(place, "rle", rles)})
 
 
-TABLES = with_masks(al.LabelTables.concat(al.decode_labels([release(task_type, samples=1)]) for task_type in TASK_TYPES))
+TABLES = with_masks(
+    al.LabelTables.concat(al.decode_labels([release(task_type, samples=1)]) for task_type in TASK_TYPES)
+)
 NAMES = [name for name, table in TABLES if table.num_rows]
 
 
@@ -103,7 +105,9 @@ def test_columns_of_the_view() -> None:
 
 def test_json_columns_are_those_of_the_schema() -> None:
     kinds = ("JSON:", "JSON object", "JSON array", "JSON merge patch")
-    described = {(table, name) for table, texts in DESCRIPTIONS.items() for name in texts if texts[name].startswith(kinds)}
+    described = {
+        (table, name) for table, texts in DESCRIPTIONS.items() for name in texts if texts[name].startswith(kinds)
+    }
     assert described == {(table, name) for table in SCHEMAS for name in SCHEMAS[table].names if name in JSON_COLUMNS}
 
 
@@ -257,12 +261,12 @@ def test_large_lists_from_polars_keep_their_values() -> None:
 
 def test_the_trap_is_real() -> None:
     """Storage that is put together anew passes the validation, and has other values."""
-    offsets = pa.py_buffer(np.array([0, 1, 2, 3], np.int64))
-    values = pa.array([7, 8, 9], pa.int32())
-    right = pa.Array.from_buffers(pa.large_list(pa.int32()), 3, [None, offsets], children=[values])
-    wrong = pa.Array.from_buffers(pa.list_(pa.int32()), 3, [None, offsets], children=[values])
+    offsets = pa.py_buffer(np.array([0, 1, 2], np.int64))
+    values = pa.array([7, 8], pa.int32())
+    right = pa.Array.from_buffers(pa.large_list(pa.int32()), 2, [None, offsets], children=[values])
+    wrong = pa.Array.from_buffers(pa.list_(pa.int32()), 2, [None, offsets], children=[values])
     wrong.validate(full=True)
-    assert wrong.to_pylist() != right.to_pylist()
+    assert (wrong.to_pylist(), right.to_pylist()) == ([[], [7]], [[7], [8]])
     assert PointIdsType.__arrow_ext_deserialize__(right.type, b"").storage_type == right.type
 
 
@@ -305,6 +309,25 @@ def through_lance(view: pa.Table, folder: Path) -> Any:
     return lance.write_dataset(view, str(folder / "file.lance")).to_table()
 
 
+def as_values(way: Callable[[pa.Table, Path], pa.Table], found: pa.Table, table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """What was found and what was expected; JSON by its values where Lance makes its own binary form of it."""
+    found = al.to_storage(found)
+    for name in JSON_COLUMNS if way is through_lance else ():
+        if name in table.column_names:
+            found, table = (
+                replaced(each, name, [*map(sorted_json, each[name].to_pylist())]) for each in (found, table)
+            )
+    return found, table
+
+
+def replaced(table: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
+
+
+def sorted_json(text: str | None) -> str | None:
+    return None if text is None else json.dumps(json.loads(text), sort_keys=True)
+
+
 THROUGH = [
     through_parquet,
     through_ipc,
@@ -323,8 +346,16 @@ def test_views_come_back(way: Callable[[pa.Table, Path], pa.Table], name: str, t
     view = al.to_extension(TABLES[name])
     found = way(view, tmp_path)
     assert extensions(found.schema) == extensions(view.schema)
-    assert same(found, TABLES[name])
-    assert same(way(view.slice(0, 0), tmp_path / "empty"), TABLES[name].slice(0, 0)) if way is through_polars else True
+    assert same(*as_values(way, found, TABLES[name]))
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("way", THROUGH)
+def test_empty_views_come_back(way: Callable[[pa.Table, Path], pa.Table], tmp_path: Path) -> None:
+    view = al.to_extension(TABLES.cuboids.slice(0, 0))
+    found = way(view, tmp_path)
+    assert extensions(found.schema) == extensions(view.schema)
+    assert same(found, TABLES.cuboids.slice(0, 0))
 
 
 @pytest.mark.parametrize("name", ["frames", "segments", "vectors", "cuboids", "attribute_specs"])
@@ -333,7 +364,7 @@ def test_views_that_are_not_registered_lose_no_value(
     way: Callable[[pa.Table, Path], pa.Table], name: str, tmp_path: Path
 ) -> None:
     found = way(al.to_extension(TABLES[name]), tmp_path)
-    assert same(found, TABLES[name])
+    assert same(*as_values(way, found, TABLES[name]))
     assert not any(b"ARROW:extension:name" in (field.metadata or {}) for field in al.to_storage(found).schema)
 
 
@@ -342,8 +373,9 @@ def test_views_that_are_not_registered_lose_no_value(
 def test_duckdb_sees_the_storage(name: str, is_registered: bool, request: pytest.FixtureRequest) -> None:
     if is_registered:
         request.getfixturevalue("registered")
-    view = al.to_extension(TABLES[name])  # noqa: F841
+    view = al.to_extension(TABLES[name])
     with duckdb.connect() as connection:
+        connection.register("view", view)
         assert same(connection.sql("SELECT * FROM view").to_arrow_table(), TABLES[name])
 
 
