@@ -37,6 +37,7 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 __version__ = "0.1.0"
@@ -71,6 +72,7 @@ __all__ = [
     "point_indices",
     "read_bitmap",
     "read_labels",
+    "read_lance",
     "read_masks",
     "read_parquet",
     "register",
@@ -81,6 +83,7 @@ __all__ = [
     "to_storage",
     "unregister",
     "write_bitmap",
+    "write_lance",
     "write_parquet",
     "write_release",
 ]
