@@ -37,6 +37,7 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.hugging_face import from_datasets, to_datasets
 from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
@@ -62,6 +63,7 @@ __all__ = [
     "decode_labels",
     "encode_bitmap",
     "encode_labels",
+    "from_datasets",
     "inspect_labels",
     "iter_labels",
     "mask_indices",
@@ -79,6 +81,7 @@ __all__ = [
     "rle_to_coco",
     "rle_to_mask",
     "semantic_map",
+    "to_datasets",
     "to_extension",
     "to_storage",
     "unregister",
