@@ -37,6 +37,7 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.duckdb import duckdb_views
 from arrow_labels.write.hugging_face import from_datasets, to_datasets
 from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
@@ -61,6 +62,7 @@ __all__ = [
     "coco_to_rle",
     "decode_bitmap",
     "decode_labels",
+    "duckdb_views",
     "encode_bitmap",
     "encode_labels",
     "from_datasets",

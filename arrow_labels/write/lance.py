@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import pyarrow as pa
-import tenacity
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import LABEL_KEY, METADATA, SCHEMA_VERSION, SCHEMAS
@@ -250,6 +249,7 @@ def _commit(
 ) -> None:
     """Make the fragments of a table count; again, if another commit came in between."""
     import lance.commit
+    import tenacity
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(lance.commit.CommitConflictError),
