@@ -24,6 +24,7 @@ from arrow_labels.errors import (
 )
 from arrow_labels.expressions import ExprLabels, FrameLabels
 from arrow_labels.extension import register, to_extension, to_storage, unregister
+from arrow_labels.geoarrow import to_geoarrow
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
@@ -85,6 +86,7 @@ __all__ = [
     "semantic_map",
     "to_datasets",
     "to_extension",
+    "to_geoarrow",
     "to_storage",
     "unregister",
     "write_bitmap",
