@@ -88,8 +88,10 @@ def write_lance(
         raise ValueError(f"mode: expected one of {', '.join(_MODES)}, got {mode!r}")
     lance = _lance()
     url, options = os.fspath(target), dict(storage_options or {}) or None
+    how = {}
     for name in SCHEMAS:
         dataset = _open(url, name, options)
+        how[name] = "create" if dataset is None else "overwrite" if mode == "overwrite" else "append"
         if dataset is not None and mode == "error":
             raise TargetError(
                 f'Expected no tables, got `{name}.lance` - in {shown(url)}: mode="overwrite" replaces them, '
@@ -106,7 +108,10 @@ def write_lance(
             if table.num_rows:
                 with _as_target_error("tables that can be written", url):
                     fragments[name] += lance.fragment.write_fragments(
-                        table.replace_schema_metadata(METADATA), _place(url, name), storage_options=options
+                        table.replace_schema_metadata(METADATA),
+                        _place(url, name),
+                        mode=how[name],
+                        storage_options=options,
                     )
         if mode == "upsert":
             _collect(keys, part)
@@ -248,11 +253,11 @@ def _commit(
     options: dict[str, str] | None,
 ) -> None:
     """Make the fragments of a table count; again, if another commit came in between."""
-    import lance.commit
+    import lance
     import tenacity
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(lance.commit.CommitConflictError),
+        retry=tenacity.retry_if_exception(lambda error: "commit conflict" in str(error)),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         reraise=True,
@@ -260,6 +265,8 @@ def _commit(
     for attempt in retrying:
         with attempt:
             dataset = _open(url, name, options)
+            if dataset is None and mode in ("append", "upsert"):
+                dataset = _create(url, name, options)
             if dataset is None or mode == "overwrite":
                 operation: Any = lance.LanceOperation.Overwrite(SCHEMAS[name], fragments)
             elif mode == "upsert":
@@ -272,6 +279,21 @@ def _commit(
                 read_version=None if dataset is None else dataset.version,
                 storage_options=options,
             )
+
+
+def _create(url: str, name: str, options: dict[str, str] | None) -> Any:
+    """An empty dataset, unless somebody else has made one by now: what they add must stay."""
+    import lance
+
+    try:
+        return lance.write_dataset(
+            SCHEMAS[name].empty_table(), _place(url, name), mode="create", storage_options=options
+        )
+    except OSError:
+        dataset = _open(url, name, options)
+        if dataset is None:
+            raise
+        return dataset
 
 
 def _replacing(dataset: Any, fragments: list[Any], predicate: str) -> Any:

@@ -81,7 +81,7 @@ def test_lance_and_polars_query_it(tmp_path: Path) -> None:
 
 def test_append_and_overwrite_keep_versions(tmp_path: Path) -> None:
     one, two = (al.decode_labels([release("bboxes", seed=seed, samples=1)]) for seed in (1, 2))
-    al.write_lance(one, tmp_path, mode="append")
+    al.write_lance(one, tmp_path)
     al.write_lance(two, tmp_path, mode="append")
     assert al.read_lance(tmp_path) == al.LabelTables.concat([one, two])
     al.write_lance(two, tmp_path, mode="overwrite")
@@ -146,7 +146,6 @@ def test_keys_are_taken_literally(tmp_path: Path) -> None:
 def test_upserts_at_once_lose_nothing(tmp_path: Path) -> None:
     document = release("pointcloud-cuboid", samples=6)
     parts = [al.decode_labels([part]) for part in by_samples(document)]
-    al.write_lance(EMPTY, tmp_path)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda part: al.write_lance(part, tmp_path, mode="upsert"), parts))
     found = al.read_lance(tmp_path)
