@@ -154,7 +154,6 @@ def test_any_release(document: dict[str, Any]) -> None:
             np.testing.assert_array_equal(json.dumps(numbers), json.dumps(points))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:duckdb")
 def test_duckdb_takes_them_as_geometries() -> None:
     frame = gpd.GeoDataFrame.from_arrow(al.to_geoarrow(TABLES.vectors, boxes="polygon")["polygon"])
     with duckdb.connect() as connection:

@@ -142,7 +142,6 @@ def compared(found: pa.Table | pl.DataFrame, name: str) -> None:
     assert all(str(table[column].to_pylist()) == str(TABLES[name][column].to_pylist()) for column in signs)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:duckdb")
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_engines_give_the_values_back(
