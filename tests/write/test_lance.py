@@ -1,17 +1,20 @@
 """Lance: round trips, upserts, and what is refused."""
 
 import sys
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import lance
 import polars as pl
 import pyarrow as pa
 import pytest
 from generate import TASK_TYPES, release
 from hypothesis import given, settings
+from moto.server import ThreadedMotoServer
 from strategies import releases
 
 import arrow_labels as al
@@ -43,7 +46,7 @@ def test_round_trip(task_type: str, tmp_path: Path) -> None:
     assert all(table.schema.equals(SCHEMAS[name], check_metadata=True) for name, table in found)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(releases())
 def test_any_release_comes_back(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     tables, target = al.decode_labels([document]), tmp_path_factory.mktemp("release")
@@ -74,6 +77,35 @@ def test_lance_and_polars_query_it(tmp_path: Path) -> None:
     dataset = lance.dataset(str(tmp_path / "vectors.lance"))
     assert dataset.to_table(filter="frame_index = 2").num_rows == dataset.count_rows("frame_index = 2") > 0
     assert pl.scan_pyarrow_dataset(dataset).collect().equals(pl.DataFrame(tables.vectors))
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, str]]:
+    """Options of Lance for a server that speaks S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    fsspec.filesystem("s3", key="key", secret="secret", endpoint_url=url).mkdir("bucket")
+    yield {
+        "aws_endpoint": url,
+        "allow_http": "true",
+        "aws_access_key_id": "key",
+        "aws_secret_access_key": "secret",
+        "aws_region": "us-east-1",
+    }
+    reset = urllib.request.Request(f"{url}/moto-api/reset", method="POST")
+    urllib.request.urlopen(reset).close()  # servers of one process share what they store
+    server.stop()
+
+
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+def test_s3(bucket: dict[str, str]) -> None:
+    tables = al.decode_labels([release("vector", samples=1)])
+    al.write_lance(tables, "s3://bucket/out", storage_options=bucket)
+    assert al.read_lance("s3://bucket/out", storage_options=bucket) == tables
+    with pytest.raises(al.TargetError, match="(?s)Expected tables that can be read, got .* at s3://nothing/out"):
+        al.read_lance("s3://nothing/out", storage_options=bucket)
 
 
 # --- modes
