@@ -28,6 +28,7 @@ from arrow_labels.wire import (
 
 _TIMES = ("created_at", "updated_at", "reviewed_at")
 _PLAIN = ("label_status", "score", "rating", "created_by", "updated_by", "reviewed_by")
+_NULL = Raw(b"null")
 
 
 class ParsedLabel(NamedTuple):
@@ -174,12 +175,9 @@ def _state(
 
 
 def members(struct: Any, *without: str) -> dict[str, Any]:
-    """The members of a Struct that are there."""
-    return {
-        name: value
-        for name in struct.__struct_fields__
-        if name not in without and (value := getattr(struct, name)) is not None and value is not ABSENT
-    }
+    """The members of a Struct that are there, and not null."""
+    values = [(name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in without]
+    return {name: value for name, value in values if value not in (None, ABSENT, _NULL)}
 
 
 def is_empty(attributes: Any, original: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
-from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, is_null, parse, problem, split
+from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
 from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
@@ -298,7 +298,7 @@ def _strict_camera_extra(camera: Camera) -> str | None:
     patch: dict[str, Any] = {}
     for name in ("intrinsics", "extrinsics", "distortion"):
         item = getattr(camera, name)
-        if item is not None and all(isinstance(value, Raw) and is_null(value) for value in members(item).values()):
+        if item is not None and not members(item):
             patch[name] = {}
     return json_text(patch) if patch else None
 
