@@ -103,9 +103,6 @@ RECORDS: Final[dict[str, np.dtype[Any]]] = {
 }
 """The layout of the members that are packed."""
 
-_PLACE: Final = {name: place for place, name in enumerate(Annotation.__struct_fields__)}
-_SIZES: Final = [(_PLACE[name], record.itemsize) for name, record in RECORDS.items()]
-_POINTS, _ATTRIBUTES = _PLACE["points"], _PLACE["attributes"]
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -120,11 +117,11 @@ class Group(NamedTuple):
     kind: int
     rows: list[int] | None
     length: int
-    members: list[Any]
+    members: dict[str, Any]
 
     def member(self, name: str) -> Any:
-        """A member by its name."""
-        return self.members[_PLACE[name]]
+        """A member by its name; None where the annotations were decoded without it."""
+        return self.members.get(name)
 
 
 def gather(annotations: Sequence[Annotation]) -> list[Group]:
@@ -143,14 +140,17 @@ def gather(annotations: Sequence[Annotation]) -> list[Group]:
 
 
 def _group(kind: int, rows: list[int] | None, annotations: Sequence[Annotation]) -> Group:
-    members: list[Any] = list(zip(*map(astuple, annotations), strict=True))
     count = len(annotations)
-    for place, size in _SIZES:
-        members[place] = packed(members[place], size)
-    raws = members[_ATTRIBUTES]
-    members[_ATTRIBUTES] = (b"".join(raws), list(map(len, raws)))
-    if members[_POINTS].count(ABSENT) == count:
-        members[_POINTS] = None
+    columns = zip(*map(astuple, annotations), strict=True)
+    members: dict[str, Any] = dict(zip(annotations[0].__struct_fields__, columns, strict=True))
+    for name, record in RECORDS.items():
+        if name in members:
+            members[name] = packed(members[name], record.itemsize)
+    if "attributes" in members:
+        raws = members["attributes"]
+        members["attributes"] = (b"".join(raws), list(map(len, raws)))
+    if "points" in members and members["points"].count(ABSENT) == count:
+        members["points"] = None
     return Group(kind, rows, count, members)
 
 

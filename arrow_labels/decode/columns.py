@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, compress
 from typing import Any, Final, Literal
@@ -19,7 +19,7 @@ import simdjson
 from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
-from arrow_labels.schema import POINT
+from arrow_labels.schema import METADATA, POINT, SCHEMAS
 from arrow_labels.wire import decode_raws
 
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
@@ -291,3 +291,28 @@ def _parse_numbers(text: bytes, code: Literal["d", "i"], dtype: Any) -> npt.NDAr
 def constant(value: Any, count: int, type_: pa.DataType) -> pa.Array:
     """A column that holds one value everywhere."""
     return pa.nulls(count, type_) if value is None else pa.repeat(pa.scalar(value, type_), count)
+
+
+Maker = Callable[[], Sequence[pa.Array]]
+"""What makes one column, or a few that come together."""
+
+
+def make(makers: Mapping[tuple[str, ...], Maker], names: Collection[str]) -> dict[str, pa.Array]:
+    """Some columns of a table, in the order of their makers; what makes only others is not called."""
+    return {
+        name: column
+        for group, maker in makers.items()
+        if any(name in names for name in group)
+        for name, column in zip(group, maker(), strict=True)
+        if name in names
+    }
+
+
+@cache
+def _schema(table: str, names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([SCHEMAS[table].field(name) for name in names], metadata=METADATA)
+
+
+def to_batch(table: str, columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """A record batch of some columns of a table."""
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=_schema(table, tuple(columns)))
