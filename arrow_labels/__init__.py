@@ -26,6 +26,7 @@ from arrow_labels.expressions import ExprLabels, FrameLabels
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
+from arrow_labels.scan import scan_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.segmentation import (
     SemanticMap,
@@ -74,6 +75,7 @@ __all__ = [
     "read_parquet",
     "rle_to_coco",
     "rle_to_mask",
+    "scan_labels",
     "semantic_map",
     "write_bitmap",
     "write_parquet",
