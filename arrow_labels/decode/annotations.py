@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from arrow_labels.annotation import ABSENT, RECORDS, Group
-from arrow_labels.decode.careful import is_null
+from arrow_labels.annotation import RECORDS, Group, PointsText
 from arrow_labels.decode.columns import (
     Ints,
     Maker,
@@ -28,9 +27,6 @@ from arrow_labels.decode.columns import (
 )
 from arrow_labels.decode.wanted import FRAME_COLUMNS, GEOMETRY
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-
-_FEW_IDS = 16
-"""Up to here it is fastest to look for one id after the other."""
 
 
 def frame_columns(columns: Mapping[str, Collection[str]]) -> set[str]:
@@ -222,7 +218,8 @@ def _vectors(groups: Sequence[Group], checked: bool) -> dict[tuple[str, ...], Ma
 
 
 def _points(groups: Sequence[Group], checked: bool) -> list[pa.Array]:
-    column = points_column(_values(groups, "points", ABSENT), checked)
+    parts = [group.member("points") or PointsText(b"", b"", [0] * group.length) for group in groups]
+    column = points_column(parts, checked)
     if checked and column.null_count:
         raise NotExactError
     return [column]
@@ -239,7 +236,7 @@ def _require_absent(groups: Sequence[Group], *names: str) -> None:
     for group in groups:
         for name in names:
             part = group.member(name)
-            if part is not None and not (name == "points" and all(not raw or is_null(raw) for raw in part)):
+            if part is not None and not (name == "points" and set(part.text[1:-1].split(b",")) == {b"null"}):
                 raise NotExactError
 
 
@@ -262,11 +259,15 @@ def _point_counts(
 
 def _occurrences(values: npt.NDArray[np.int32], ids: Ints) -> Ints:
     """How often each id is among the values, which come in runs."""
-    if len(ids) <= _FEW_IDS:
-        return np.fromiter((np.count_nonzero(values == id_) for id_ in ids.tolist()), np.int64, len(ids))
     starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
     lengths = np.diff(starts, append=len(values))
-    found, place = np.unique(values[starts], return_inverse=True)
-    number = np.bincount(place, lengths).astype(np.int64)
-    where = np.minimum(np.searchsorted(found, ids), len(found) - 1)
-    return np.where(found[where] == ids, number[where], 0)
+    found = values[starts]
+    least, most = int(found.min()), int(found.max())
+    if most - least > len(values):  # too far apart for a place each
+        kinds, found = np.unique(found, return_inverse=True)
+        number = np.bincount(found, lengths).astype(np.int64)
+        where = np.minimum(np.searchsorted(kinds, ids), len(kinds) - 1)
+        return np.where(kinds[where] == ids, number[where], 0)
+    number = np.bincount(found - least, lengths).astype(np.int64)
+    there = (ids >= least) & (ids <= most)
+    return np.where(there, number[np.where(there, ids - least, 0)], 0)

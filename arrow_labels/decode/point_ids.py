@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec import Raw
 
@@ -71,7 +71,7 @@ def _put_back(document: Any, lists: list[memoryview]) -> bool:
     """Put each list where its mark is, and say whether all were found: as point ids of a frame, or in raw text."""
     places: list[int] = []
 
-    def restored(raw: Raw) -> Raw:
+    def restored(raw: Raw) -> Raw | memoryview:
         start, *rest = bytes(raw).split(_MARK)
         if not rest:
             return raw
@@ -80,17 +80,17 @@ def _put_back(document: Any, lists: list[memoryview]) -> bool:
             place, _, after = text.partition(b'"')
             places.append(int(place))
             parts += [lists[places[-1]], after]
-        parts = [part for part in parts if part]
-        return Raw(parts[0] if len(parts) == 1 else b"".join(parts))
+        return lists[places[-1]] if sum(map(len, parts)) == len(lists[places[-1]]) else Raw(b"".join(parts))
 
     _restore(document, restored)
     return sorted(places) == list(range(len(lists)))
 
 
-def _restore(value: Any, restored: Callable[[Raw], Raw]) -> Any:
+def _restore(value: Any, restored: Callable[[Raw], Raw | memoryview]) -> Any:
     """Put point ids back into a sample, a label, label attributes, a frame, or members that are raw."""
     if isinstance(value, Raw):
-        return restored(value)
+        found = restored(value)
+        return found if isinstance(found, Raw) else Raw(found)
     if isinstance(value, dict):
         value.update([(name, _restore(item, restored)) for name, item in value.items()])
     elif isinstance(value, list):
@@ -100,7 +100,8 @@ def _restore(value: Any, restored: Callable[[Raw], Raw]) -> Any:
     elif isinstance(value, Label | Sensor):
         _restore(value.attributes, restored)
     elif isinstance(value, Frame):
-        value.point_annotations = restored(value.point_annotations)
+        # A list alone stays a memoryview: it ends at its first bracket, which is what `columns.ids_column` asks.
+        value.point_annotations = cast(Any, restored(value.point_annotations))
         if isinstance(value, SensorAttributes):
             _restore(value.frames, restored)
         if isinstance(value, Attributes):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from msgspec import Raw
 from msgspec.structs import astuple
 
-from arrow_labels.annotation import RECORDS, packed
+from arrow_labels.annotation import RECORDS, packed, points_text
 from arrow_labels.decode.columns import (
     Maker,
     NotExactError,
@@ -115,10 +115,11 @@ def _one_matrix(raw: Raw) -> Any:
 
 
 def _regular_matrices(raws: Sequence[Raw], checked: bool) -> pa.Array:
-    present = np.fromiter(map(len, raws), np.int64, len(raws)) > 0
-    if not present.any():
+    text = points_text(raws)
+    if text is None:
         return pa.nulls(len(raws), pa.list_(pa.float64()))
-    rows = points_column(raws, checked)
+    present = np.array(text.lengths) > 0
+    rows = points_column([text], checked)
     points = rows.values
     if (np.diff(rows.offsets.to_numpy())[present] != 3).any() or points.field("z").null_count:
         raise NotExactError
