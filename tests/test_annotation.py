@@ -1,5 +1,6 @@
 """Annotations as columns: nothing is lost on the way from objects to records."""
 
+import re
 from typing import Any
 
 import msgspec
