@@ -164,9 +164,9 @@ def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
     """
     lengths = np.fromiter(chain.from_iterable(part.lengths for part in parts), np.int64)
     present = lengths > 0
-    shape = b",".join(part.shape[1:-1] for part in parts if part.text)
-    if not shape:
+    if not present.any():
         return pa.nulls(len(lengths), pa.list_(POINT))
+    shape = b",".join(part.shape[1:-1] for part in parts if part.text)
     counts = np.zeros(len(lengths), np.int64)
     found = _planar_counts(shape)
     if found is not None:
