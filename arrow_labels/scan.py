@@ -34,9 +34,9 @@ def scan_labels(
 ) -> pl.LazyFrame:
     """Scan one table of labels lazily, in bounded memory.
 
-    Columns that a query does not use are neither parsed nor built. A filter on `sample_id`, `labelset`, `sensor_index`,
-    `sensor` or `frame_index` (joined with others by ``&``, or in a `filter` of its own) passes over whole samples,
-    labels and frames before they are decoded; every other filter is applied batch by batch.
+    Columns that a query does not use are neither parsed nor built. A filter on `sample_id`, `labelset`, `label_status`,
+    `sensor_index`, `sensor` or `frame_index` (joined with others by ``&``, or in a `filter` of its own) passes over
+    whole samples, labels and frames before they are decoded; every other filter is applied batch by batch.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def scan_labels(
     does not use is not validated either: a label that `read_labels` refuses because of such a part is decoded. And the
     text of a JSON column may spell the same value in another way (``1e1`` for ``10.0``). With the column `extra`, which
     depends on all others, the table is read whole.
+
+    A filter that calls a Python function (`map_elements`) needs the package cloudpickle: Polars hands it over pickled.
 
     This rests on an interface of Polars that is marked unstable (`polars.io.plugins.register_io_source`).
 
@@ -91,7 +93,7 @@ def scan_labels(
         parts = run.batches(documents(resolve(reopened(), storage_options), on_error))
         left = n_rows
         for batch in _joined(parts, table, batch_bytes, n_rows):
-            frame = _frame(batch.select(columns))
+            frame = pl.DataFrame(batch.select(columns))
             if left is not None:
                 frame = frame.head(left)
                 left -= frame.height
@@ -99,7 +101,7 @@ def scan_labels(
             if left == 0:
                 return
 
-    return _lazy(_frame(SCHEMAS[table].empty_table()).schema, read)
+    return _lazy(pl.DataFrame(SCHEMAS[table].empty_table()).schema, read)
 
 
 def _lazy(
@@ -137,12 +139,6 @@ def _joined(
         yield pa.Table.from_batches(batches)
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
 def _keys(table: str, predicate: pl.Expr) -> dict[str, Keep]:
     """For each key column, which of its values a predicate lets pass, as far as it says so of this column alone."""
     found: dict[str, list[pl.Expr]] = {}
@@ -150,7 +146,7 @@ def _keys(table: str, predicate: pl.Expr) -> dict[str, Keep]:
         names = set(condition.meta.root_names())
         if len(names) == 1 and names <= _KEYS and table not in _WITHOUT_KEYS:
             found.setdefault(names.pop(), []).append(condition)
-    schema = _frame(SCHEMAS[table].empty_table()).schema
+    schema = pl.DataFrame(SCHEMAS[table].empty_table()).schema
     return {name: _keep(pl.Series(name, [], schema[name]), conditions) for name, conditions in found.items()}
 
 
@@ -174,13 +170,12 @@ def _keep(empty: pl.Series, conditions: Sequence[pl.Expr]) -> Keep:
     def keep(values: Sequence[Any]) -> Sequence[bool]:
         unknown = [value for value in dict.fromkeys(values) if value not in known]
         if unknown:
-            column = pl.Series(empty.name, unknown, empty.dtype)
+            frame = pl.Series(empty.name, unknown, empty.dtype).to_frame().with_row_index("")
             try:
-                passed = column.to_frame().with_row_index("").filter(*conditions)[""]
+                passed = frozenset(frame.filter(*conditions)[""])
             except Exception:  # conditions can fail in any way on values of which there may be no row
-                passed = pl.int_range(len(unknown), eager=True)
-            known.update(dict.fromkeys(unknown, False))
-            known.update((unknown[place], True) for place in passed.to_list())
+                passed = frozenset(range(len(unknown)))
+            known.update((value, place in passed) for place, value in enumerate(unknown))
         return [known[value] for value in values]
 
     return keep

@@ -1,6 +1,7 @@
 """A scan gives what the same query gives on the whole table, and decodes no more than the query uses."""
 
 import copy
+import gzip
 import io
 import json
 from functools import partial
@@ -19,11 +20,12 @@ from polars.testing import assert_frame_equal
 from strategies import attributes, labels, releases, samples
 
 import arrow_labels as al
-from arrow_labels import sources
+from arrow_labels import sources, wire
 from arrow_labels.decode import annotations, columns
+from arrow_labels.decode import documents as decoding
 
 RELEASE = release("multisensor-sequence", seed=5, samples=2)
-KEYS = ("sample_id", "labelset", "sensor_index", "sensor", "frame_index")
+KEYS = ("sample_id", "labelset", "label_status", "sensor_index", "sensor", "frame_index")
 SEGMENT = {"track_id": 7, "category_id": 1}
 CUBOID = {
     "id": 1,
@@ -354,6 +356,63 @@ def test_filters_of_keys_are_applied_before_decoding(condition: pl.Expr, broken:
     assert (error.value.sample_id, error.value.path) == ("a", "$.frames[1].annotations[0].id")
 
 
+def drives() -> dict[str, Any]:
+    """A release of 3 samples with 2 labelsets, of 2 sensors with 4 frames with 5 cuboids each."""
+    sensors = [{"name": name, "attributes": {"frames": [{"annotations": [CUBOID] * 5}] * 4}} for name in ("l", "r")]
+    states = {"ground-truth": "REVIEWED", "model": "LABELED"}
+    labels = {name: {"label_status": state, "attributes": {"sensors": sensors}} for name, state in states.items()}
+    return {"dataset": {"samples": [{"name": name, "labels": labels} for name in "abc"]}}
+
+
+COUNTED = {
+    "everything": (pl.lit(value=True), 240),
+    "sample": (pl.col("sample_id") == "b", 80),
+    "labelset": (pl.col("labelset").is_in(["model", "other"]), 120),
+    "sensor": (pl.col("sensor_index") == 1, 120),
+    "frames": (pl.col("frame_index") < 3, 180),
+    "several": ((pl.col("sample_id") > "b") & (pl.col("sensor") == "l") & (pl.col("frame_index") == 2), 10),
+    "no key": (pl.col("id") == 2, 240),
+}
+
+
+@pytest.mark.parametrize(("condition", "count"), COUNTED.values(), ids=COUNTED)
+@pytest.mark.parametrize("lone", [False, True])
+def test_as_many_annotations_are_decoded_as_keys_let_pass(
+    condition: pl.Expr, count: int, lone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source: Any = drives()
+    if lone:
+        samples = source["dataset"]["samples"]
+        source = [
+            {**label, "sample_uuid": sample["name"], "labelset": labelset}
+            for sample in samples
+            for labelset, label in sample["labels"].items()
+        ]
+    decoded: list[int] = []
+    gather = wire.gather
+    monkeypatch.setattr(wire, "gather", lambda found: decoded.append(len(found)) or gather(found))
+    found = al.scan_labels(source, "cuboids").filter(condition).collect()
+    assert found.height in (count, 0)
+    assert sum(decoded) == count
+
+
+def test_as_many_labels_are_decoded_as_their_status_lets_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    add_label = decoding.add_label
+    monkeypatch.setattr(decoding, "add_label", lambda rows, *label: decoded.append("") or add_label(rows, *label))
+    lone = [{"sample_uuid": "d", "label_status": status} for status in ("REVIEWED", "LABELED", None)]
+    scan = al.scan_labels([drives(), *lone, {"annotations": []}, {"labels": {"none": None}}], "labels")
+    found = scan.filter(label_status="REVIEWED").collect()
+    assert found["sample_id"].to_list() == ["a", "b", "c", "d"]
+    assert len(decoded) == 5  # label attributes alone have no status
+    found = scan.filter(pl.col("label_status").is_null()).collect()
+    assert found["sample_id"].to_list() == ["d#3", "4", "5"]
+    assert len(decoded) == 8
+    bad = al.scan_labels({"sample_uuid": "a", "label_status": 5}, "labels")
+    with pytest.raises(al.DecodeError, match="Expected `str | null`, got `int` - at `\\$.label_status`"):
+        bad.filter(label_status="REVIEWED").collect()
+
+
 def test_lone_labels_are_passed_over_before_they_are_decoded() -> None:
     good, bad = in_frames(CUBOID), in_frames({**CUBOID, "id": "seven"})
     labels = [
@@ -456,6 +515,23 @@ def test_errors_are_those_of_reading(engine: Any, broken: dict[str, Any], tmp_pa
         scan.sink_parquet(tmp_path / "a.parquet")
     with pytest.raises(al.FetchError, match="got nothing - at .*no.json"):
         al.scan_labels(tmp_path / "no.json", "labels").collect(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_a_source_that_fails_after_some_batches(engine: Any, tmp_path: Path) -> None:
+    text = json.dumps(in_frames(*[SEGMENT] * 50)).encode()
+    (tmp_path / "a.json").write_bytes(text)
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(text)[:-20])
+    (tmp_path / "c.jsonl").write_bytes(text + b"\n{")
+    scan = al.scan_labels(tmp_path, "segments", batch_bytes=1)
+    counts = scan.group_by("sample_id").len()
+    for query in (scan, counts, counts.join(scan, on="sample_id")):
+        with pytest.raises(al.FetchError, match=r"Compressed file ended .* - at .*b\.json\.gz"):
+            query.collect(engine=engine)
+    (tmp_path / "b.json.gz").unlink()
+    with pytest.raises(al.DecodeError, match="truncated") as error:
+        counts.collect(engine=engine)
+    assert error.value.source == f"{tmp_path / 'c.jsonl'}:2"
 
 
 def test_errors_are_collected(broken: dict[str, Any]) -> None:
