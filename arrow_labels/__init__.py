@@ -28,6 +28,7 @@ from arrow_labels.geoarrow import to_geoarrow
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
+from arrow_labels.scan import scan_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.segmentation import (
     SemanticMap,
@@ -83,6 +84,7 @@ __all__ = [
     "register",
     "rle_to_coco",
     "rle_to_mask",
+    "scan_labels",
     "semantic_map",
     "to_datasets",
     "to_extension",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from html import escape
 
 import polars as pl
@@ -53,7 +54,7 @@ class LabelTables:
         for name, schema in SCHEMAS.items():
             table = getattr(self, name)
             if table is None:
-                object.__setattr__(self, name, schema.empty_table())
+                object.__setattr__(self, name, _empty(name))
                 continue
             if not hasattr(table, "__arrow_c_stream__"):
                 raise SchemaError(f"Expected an Arrow table, got `{type(table).__name__}` - for table `{name}`")
@@ -141,6 +142,11 @@ class LabelTables:
             for name, piece in batch.items():
                 pieces[name].append(piece)
         return cls(**{name: pa.Table.from_batches(found, SCHEMAS[name]) for name, found in pieces.items() if found})
+
+
+@cache
+def _empty(name: str) -> pa.Table:
+    return SCHEMAS[name].empty_table()
 
 
 def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:

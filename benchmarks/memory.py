@@ -2,9 +2,10 @@
 
     python benchmarks/memory.py [--quick] [--megabytes N] [--keep FOLDER]
 
-Makes a release, then runs in processes of their own: `iter_labels` over it, `arrow-labels convert` and
-`arrow-labels restore`. What counts is anonymous memory (`RssAnon`: the pages of a file that is mapped are the system's
-to take back), of the process and its children, above what it had when everything was imported.
+Makes a release, then runs in processes of their own: `iter_labels` over it, `scan_labels` of one table into a Parquet
+file, `arrow-labels convert` and `arrow-labels restore`. What counts is anonymous memory (`RssAnon`: the pages of a file
+that is mapped are the system's to take back), of the process and its children, above what it had when everything was
+imported.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ rows = 0
 for part in al.iter_labels(sys.argv[1]):
     rows += part["cuboids"].num_rows + part["vectors"].num_rows
 print(f"{{rows:,}} annotations")
+"""
+SCAN: Final = f"""
+import arrow_labels as al
+{READY}
+al.scan_labels(sys.argv[1], "cuboids").sink_parquet(sys.argv[2])
 """
 COMMAND: Final = f"""
 import arrow_labels.cli
@@ -134,6 +140,8 @@ def benchmark(megabytes: float, folder: Path) -> None:
     print("| | time, s | MB of JSON/s | memory before, MB | growth, MB | wanted | |")
     print("|---|---:|---:|---:|---:|---:|---|", flush=True)
     tell("for part in iter_labels(path): pass", run(ITERATE, str(release)), size, TARGET_MEGABYTES)
+    sink = folder / "cuboids.parquet"
+    tell('scan_labels(path, "cuboids").sink_parquet', run(SCAN, str(release), str(sink)), size, TARGET_MEGABYTES)
     if importlib.util.find_spec("arrow_labels.cli") is None:
         print("\narrow-labels: no such command yet, left out")
         return
