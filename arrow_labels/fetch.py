@@ -149,6 +149,8 @@ async def _run(
     async with slots:
         try:
             data = await _retried(read, limits)
+            if make is bytes:  # nothing is made of them: the way to a thread and back costs as much as a small answer
+                return data  # type: ignore[return-value]
             return await asyncio.get_running_loop().run_in_executor(workers, make, data)
         except ArrowLabelsError as error:
             return type(error)(str(error))  # without those that led to it: they know the URL

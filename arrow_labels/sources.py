@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -92,8 +92,9 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
     elif isinstance(source, bytes | bytearray | memoryview) or is_document(source) or hasattr(source, "read"):
         yield source
     elif isinstance(source, Iterable):
+        many = not isinstance(source, Sized) or len(source) > 1
         for item in source:
-            file = _remote_file(os.fspath(item), storage_options) if isinstance(item, str | os.PathLike) else None
+            file = _remote_file(item, storage_options) if many and isinstance(item, str) else None
             yield from resolve(item, storage_options) if file is None else [file]
     else:
         raise FetchError(

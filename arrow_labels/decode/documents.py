@@ -56,6 +56,7 @@ class Record:
     dataset: str | None = None
     index: int = 0
     sample_id: str | None = None
+    failed: DecodeError | None = None
 
 
 @dataclass
@@ -99,11 +100,10 @@ class Reader:
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
-                kind, parsed = recognise(document.data)
+                with _paused_garbage_collection():
+                    kind, parsed = recognise(document.data)
             except DecodeError as error:
-                rejected = Rows()
-                self._fail(rejected, error, document.source)
-                yield rejected
+                yield Record("attributes", document.source, document.place, b"", failed=error)
                 continue
             if kind != "release":
                 record = Record(kind, document.source, document.place, document.data, parsed)
@@ -139,6 +139,9 @@ class Reader:
         return rows.batches(self.tables, checked=not careful)
 
     def _add(self, rows: Rows, record: Record, careful: bool) -> None:
+        if record.failed is not None:
+            self._fail(rows, record.failed, record.source)
+            return
         parsed, record.parsed = record.parsed, None
         if parsed is None or careful:
             try:
