@@ -27,8 +27,9 @@ from arrow_labels.decode import Document, OnError, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
-from arrow_labels.sources import File, is_labels, reason, shown, stem, suffixes
+from arrow_labels.sources import File, file_at, reason
 
+_LINES: Final = (".jsonl", ".ndjson")
 _IN_MEMORY: Final = 16 << 20
 """Documents up to here are read into memory; larger ones are mapped."""
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=300.0)
@@ -102,11 +103,13 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
             yield Document(name, place, FetchError(f"{fetched} - at {name}"))
         elif fetched is not None:
             yield from _content(io.BytesIO(fetched), item)
-        elif isinstance(item.fs, LocalFileSystem):
-            with io.BufferedReader(io.FileIO(item.path)) as opened:
-                yield from _content(opened, item)
-        else:
+        elif not isinstance(item.fs, LocalFileSystem):
             with item.fs.open(item.path, "rb") as opened:
+                yield from _content(opened, item)
+        elif (data := _read_at_once(item)) is not None:
+            yield Document(name, item.below, to_bytes(data, name))
+        else:
+            with io.BufferedReader(io.FileIO(item.path)) as opened:
                 yield from _content(opened, item)
     except Exception as error:  # file systems and codecs raise errors of the libraries below them
         yield Document(name, place, _failure(error, name))
@@ -121,15 +124,27 @@ def _failure(error: Exception, name: str) -> ArrowLabelsError:
     return FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
 
 
+def _read_at_once(file: File) -> bytes | None:
+    """A local file of one document with the fewest calls of the system, which are most of what a small one costs.
+
+    None if it is none of these, or not as long as it was when it was listed. A pipe seems to be empty.
+    """
+    if not file.size or file.size > _IN_MEMORY or file.compression or file.kind in (".zip", *_LINES):
+        return None
+    descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(descriptor, file.size + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) == file.size else None
+
+
 def _content(opened: Any, file: File) -> Iterator[Document]:
     """The documents in a file that is open."""
-    path = shown(file.path)
-    kind, compression = suffixes(path)
-    if path.lower().endswith(".zip"):
-        yield from _members(opened, file)
-        return
-    stream = _DECOMPRESS[compression](opened) if compression else opened
-    if kind in (".jsonl", ".ndjson"):
+    stream = _DECOMPRESS[file.compression](opened) if file.compression else opened
+    if file.kind == ".zip":
+        yield from _members(stream, file)
+    elif file.kind in _LINES:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name))
@@ -144,9 +159,9 @@ def _members(opened: Any, file: File) -> Iterator[Document]:
     """The documents in an archive, sorted by name; a member that cannot be read does not end them."""
     with ZipFile(opened) as archive:
         for name, about in sorted(archive.NameToInfo.items()):
-            if about.is_dir() or not is_labels(name):
+            inside = file_at(file.fs, name, f"zip://{name}::{file.name}", name, about.file_size)
+            if about.is_dir() or not inside.kind:
                 continue
-            inside = File(file.fs, name, f"zip://{name}::{file.name}", stem(name), about.file_size)
             try:
                 with archive.open(about) as member:
                     yield from _content(member, inside)

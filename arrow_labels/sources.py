@@ -16,8 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from arrow_labels.decode import is_document
 from arrow_labels.errors import FetchError, MissingExtraError
 
-_SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
-_PACKED: Final = (".gz", ".bz2", ".xz", ".zst")
+_DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
+_SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
 _EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
@@ -37,13 +37,18 @@ MANIFEST: Final = "_arrow_labels.json"
 
 
 class File(NamedTuple):
-    """A file of labels: where it is, its name to people, its path below the source, and its size if known."""
+    """A file of labels: where it is, its name to people, its path below the source without suffixes, its size if known.
+
+    `kind` and `compression` are its suffixes.
+    """
 
     fs: fsspec.AbstractFileSystem
     path: str
     name: str
     below: str
     size: int | None
+    kind: str
+    compression: str
 
 
 def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -105,10 +110,10 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
 
 def _remote_file(url: str, storage_options: dict[str, Any] | None) -> File | None:
     """The file of a URL whose suffix says that it is one: to ask for each of many would take as long as to read it."""
-    if "://" not in url or not is_labels(shown(url)) or has_magic(shown(url)):
+    if "://" not in url or not any(suffixes(shown(url))) or has_magic(shown(url)):
         return None
     fs, path = file_system(url, storage_options)
-    return File(fs, path, shown(url), stem(shown(path).rpartition("/")[2]), None) if fs.async_impl else None
+    return file_at(fs, path, shown(url), shown(path).rpartition("/")[2], None) if fs.async_impl else None
 
 
 def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
@@ -125,27 +130,26 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     except Exception as error:  # file systems raise errors of the libraries below them
         raise FetchError(f"Expected a source that can be read, got {reason(error)} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
-        yield File(fs, path, shown(url), stem(shown(path).rpartition("/")[2]), about.get("size"))
+        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
-    # What is known of a file can be ten times as long as its name, and there can be millions of them.
-    sizes = [
-        (name, item.get("size"))
-        for name, item in found.items()
-        if _is_file(item) and (about is None or is_labels(name))
-    ]
+    # What is known of a file is ten times as long as its name, and there can be millions of them.
+    sizes = [(name, item.get("size")) for name, item in found.items() if _is_file(item)]
     del found
-    if not sizes:
-        what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
-        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
     sizes.sort()
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
-    name_of = _names(fs, url)
+    name_of, none = _names(fs, url), True
     for name, size in sizes:
-        yield File(fs, name, name_of(name), stem(name[len(root) :].lstrip("/")), size)
+        file = file_at(fs, name, name_of(name), name[len(root) :].lstrip("/"), size)
+        if about is None or file.kind:
+            none = False
+            yield file
+    if none:
+        what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
+        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
 
 
 def _is_file(about: dict[str, Any]) -> bool:
@@ -160,22 +164,18 @@ def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
     return lambda path: shown(fs.unstrip_protocol(path))
 
 
+def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, size: int | None) -> File:
+    """A file, its path below the source given whole."""
+    kind, compression = suffixes(below)
+    stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
+    return File(fs, path, name, stem, size, kind, compression)
+
+
 def suffixes(path: str) -> tuple[str, str]:
-    """What the end of a path says of the file: the kind of document, and how it is compressed; empty for neither."""
+    """What the end of a path says of the file: `.zip` or the kind of document, and how it is compressed, or nothing."""
     found = _SUFFIXES.search(path)
     kind, compression = found.groups("") if found else ("", "")
     return kind.lower(), compression.lower()
-
-
-def is_labels(path: str) -> bool:
-    """Whether the end of a path says that the file holds labels."""
-    return suffixes(path)[0] != "" or path.lower().endswith(".zip")
-
-
-def stem(path: str) -> str:
-    """A path without the suffixes of label files."""
-    kind, compression = suffixes(path)
-    return path[: len(path) - len(kind) - len(compression)] if kind else path
 
 
 def total_bytes(items: list[Any]) -> int | None:
