@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -104,8 +105,20 @@ def fetch_all(
         finally:
             for future in waiting:
                 future.cancel()
-            # What is cancelled has stopped before the threads that it could call are gone.
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+            _settle(loop)
+
+
+def _settle(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until what was cancelled has stopped: it shall not call threads that are gone.
+
+    The loop cannot be waited for when Python ends with an iterator unfinished, nor by the loop's own thread, where the
+    garbage collector may have found one.
+    """
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            return
+    if not sys.is_finalizing():
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
 
 
 def _size(place: Place | File | ArrowLabelsError, limits: Limits) -> int:

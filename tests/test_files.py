@@ -255,7 +255,8 @@ def test_nothing_is_fetched_far_ahead(web: Server) -> None:
     names = [f"/ahead-{number:03}.json" for number in range(300)]
     web.answers |= {name: [Answer(text(number))] for number, name in enumerate(names)}
     web.asked.clear()
-    found = files.documents(list(sources.resolve([web.url + name for name in names], None)), "raise")
+    items = sources.resolve([web.url + name for name in names], None)
+    found = files.documents([item._replace(size=100) for item in items], "raise")
     next(found)
     time.sleep(0.3)
     assert len(web.asked) <= 1 + files._CONCURRENCY * fetching._AHEAD
@@ -374,3 +375,20 @@ def test_no_descriptor_stays_open(tmp_path: Path, web: Server) -> None:
     for _ in range(3):
         next(al.iter_labels(tmp_path, batch_bytes=1, on_error="collect"))  # the rest is not asked for
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+UNFINISHED = """
+import json, sys
+import arrow_labels as al
+parts = al.iter_labels(json.loads(sys.argv[1]), batch_bytes=1)
+print(next(parts).segments.num_rows)
+"""
+
+
+def test_an_unfinished_iterator_does_not_keep_python_from_ending(web: Server) -> None:
+    names = [f"/unfinished-{number:03}.json" for number in range(100)]
+    web.answers |= {name: [Answer(text(number), wait=0.01)] for number, name in enumerate(names)}
+    urls = json.dumps([web.url + name for name in names])
+    command = [sys.executable, "-c", UNFINISHED, urls]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (said.stdout, said.stderr) == ("1\n", "")
