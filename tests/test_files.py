@@ -28,6 +28,7 @@ from werkzeug.serving import make_server
 import arrow_labels as al
 from arrow_labels import fetch as fetching
 from arrow_labels import files, sources
+from arrow_labels.decode import Reader
 from arrow_labels.http_bytes import Limits
 
 Json = dict[str, Any]
@@ -135,6 +136,28 @@ def test_one_batch_has_the_rows_of_many_files(tmp_path: Path) -> None:
     assert ids(part) == [number for number in range(300) if number % 3 != 1]
     assert part.rejects["source"].to_pylist() == [str(tmp_path / f"{n:03}.json") for n in range(1, 300, 3)]
     assert part.segments["id"].num_chunks == part.rejects["path"].num_chunks == 1
+
+
+def test_one_file_that_columns_cannot_hold_does_not_slow_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        odd = {"frames": [label(number)], "image_attributes": {"odd": True}}
+        (tmp_path / f"{number:03}.json").write_bytes(json.dumps(odd).encode() if number % 40 == 7 else text(number))
+    carefully: list[int] = []
+    columns = Reader._columns
+
+    def counted(self: Reader, records: list[Any], categories: dict[int, str | None], careful: bool) -> Any:
+        if careful:
+            carefully.extend(int(record.place) for record in records)
+        return columns(self, records, categories, careful)
+
+    monkeypatch.setattr(Reader, "_columns", counted)
+    tables = al.read_labels(tmp_path)
+    assert carefully == [7, 47, 87]
+    assert ids(tables) == list(range(100))
+    assert [number for number, extra in enumerate(tables.labels["extra"].to_pylist()) if extra] == carefully
+    assert tables.segments["id"].num_chunks == 1
 
 
 WRONG: dict[str, tuple[str, bytes, str, str]] = {

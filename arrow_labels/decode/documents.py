@@ -18,7 +18,7 @@ from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample, strict_sample
 from arrow_labels.errors import ArrowLabelsError, DecodeError
-from arrow_labels.schema import GROUND_TRUTH
+from arrow_labels.schema import GROUND_TRUTH, SCHEMAS
 from arrow_labels.wire import (
     Attributes,
     Label,
@@ -126,9 +126,20 @@ class Reader:
 
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
         with _paused_garbage_collection():
-            with suppress(NotExactError):
-                return self._columns(records, categories, careful=False)
-            return self._columns(records, categories, careful=True)
+            pieces = self._pieces(records, categories)
+        if len(pieces) == 1:
+            return pieces[0]
+        found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
+        return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
+
+    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[dict[str, pa.RecordBatch]]:
+        """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
+        with suppress(NotExactError):
+            return [self._columns(records, categories, careful=False)]
+        if len(records) == 1:
+            return [self._columns(records, categories, careful=True)]
+        half = len(records) // 2
+        return [*self._pieces(records[:half], categories), *self._pieces(records[half:], categories)]
 
     def _columns(
         self, records: list[Record], categories: dict[int, str | None], careful: bool
