@@ -53,7 +53,8 @@ def read_labels(
     Returns
     -------
     LabelTables
-        Rows in the order of the documents; files of a folder or glob sorted by path.
+        Rows in the order of the documents; files of a folder or glob sorted by path. Small files of a remote store are
+        fetched ahead, up to 16 at a time.
 
     Raises
     ------
