@@ -32,7 +32,7 @@ from arrow_labels.sources import File, file_at, reason
 _LINES: Final = (".jsonl", ".ndjson")
 _IN_MEMORY: Final = 16 << 20
 """Documents up to here are read into memory; larger ones are mapped."""
-_AHEAD: Final = Limits(max_bytes=4 << 20, timeout=300.0)
+_AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
 """Remote files up to here are fetched ahead; larger ones are opened when it is their turn."""
 _CONCURRENCY: Final = 16
 """Requests in flight: about what one core can decode from a store that answers in 20 ms."""
