@@ -21,6 +21,7 @@ from arrow_labels.errors import (
     MissingExtraError,
     SchemaError,
     TargetError,
+    WorkerError,
 )
 from arrow_labels.expressions import ExprLabels, FrameLabels
 from arrow_labels.inspection import inspect_labels
@@ -36,6 +37,7 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 __version__ = "0.1.0"
@@ -54,8 +56,10 @@ __all__ = [
     "SchemaError",
     "SemanticMap",
     "TargetError",
+    "WorkerError",
     "bitmap_runs",
     "coco_to_rle",
+    "convert_labels",
     "decode_bitmap",
     "decode_labels",
     "encode_bitmap",

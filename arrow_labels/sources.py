@@ -8,14 +8,15 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import mmap
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -26,7 +27,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
 from arrow_labels.decode import Document, OnError, is_document, to_bytes
-from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
+from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, TargetError
 
 _LINES: Final = (".jsonl", ".ndjson")
 _DOCUMENTS: Final = (".json", *_LINES)
@@ -44,7 +45,7 @@ _DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
     ".xz": lzma.LZMAFile,
     ".zst": _open_zstd,
 }
-_EXTRAS: Final = {
+EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
     "gs": ("gcsfs", "gcs"),
@@ -55,6 +56,7 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+"""Protocols of file systems, the packages that they need, and what brings those."""
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
@@ -87,9 +89,9 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         fs, path = url_to_fs(url, **(storage_options or {}))
         return fs, path
     except ImportError as error:
-        if protocol not in _EXTRAS:
+        if protocol not in EXTRAS:
             raise FetchError(f"Expected an installed file system for `{protocol}:`, got {error}") from error
-        package, extra = _EXTRAS[protocol]
+        package, extra = EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
         raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
@@ -191,12 +193,13 @@ def total_bytes(items: list[Any]) -> int | None:
     return total
 
 
-def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
-    """The documents of resolved items, opened when it is their turn.
+def documents(items: Iterable[Any], on_error: OnError, start: int = 0) -> Iterator[Document]:
+    """The documents of resolved items, opened when it is their turn; `start` is the place of the first.
 
-    An item that cannot be read is an error, or with ``on_error="collect"`` a document that holds the error.
+    An item that cannot be read is an error, or with ``on_error="collect"`` a document that holds the error. No room for
+    a temporary file is always an error.
     """
-    for index, item in enumerate(items):
+    for index, item in enumerate(items, start):
         if isinstance(item, File):
             name, found = item.name, _documents(item)
         else:
@@ -206,7 +209,7 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
         try:
             yield from found
         except ArrowLabelsError as error:
-            if on_error == "raise":
+            if on_error == "raise" or isinstance(error, TargetError):
                 raise
             yield Document(name, str(index), error)
         except Exception as error:  # file systems and codecs raise errors of the libraries below them
@@ -230,19 +233,75 @@ def _documents(file: File) -> Iterator[Document]:
                     full, below = f"zip://{name}::{file.name}", _stem(name)
                     yield from _documents(File(inside, name, full, below, about.get("size")))
         return
-    decompress = next((opener for suffix, opener in _DECOMPRESS.items() if lower.endswith(suffix)), None)
-    inner = lower.removesuffix(next((suffix for suffix in _DECOMPRESS if lower.endswith(suffix)), ""))
-    with file.fs.open(file.path, "rb") as opened:
-        stream = decompress(opened) if decompress else opened
-        if inner.endswith(_LINES):
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    place = f"{file.below}:{number}"
-                    yield Document(f"{file.name}:{number}", place, to_bytes(line, file.name))
-        elif decompress is None and isinstance(file.fs, LocalFileSystem) and (file.size or 0) > _IN_MEMORY:
-            yield Document(file.name, file.below, to_bytes(_map(opened), file.name))
+    is_lines, suffix = spelling(file)
+    with opened(file) as stream:
+        if is_lines:
+            check = None if suffix else partial(unchanged, stream, stamp(stream), file.name)
+            yield from lines(file, stream, 1, check)
+        elif not suffix and isinstance(file.fs, LocalFileSystem) and (file.size or 0) > _IN_MEMORY:
+            check = partial(unchanged, stream, stamp(stream), file.name)
+            yield Document(file.name, file.below, to_bytes(mapped(stream), file.name), check)
         else:
-            yield Document(file.name, file.below, to_bytes(_load(stream), file.name))
+            before = stamp(stream)
+            content = _load(stream)
+            unchanged(stream, before, file.name)
+            yield Document(file.name, file.below, to_bytes(content, file.name))
+
+
+def spelling(file: File) -> tuple[bool, str]:
+    """Whether a file has a document a line, and the suffix that says how it is compressed, if it is."""
+    lower = shown(file.path).lower()
+    suffix = next((suffix for suffix in _DECOMPRESS if lower.endswith(suffix)), "")
+    return lower.removesuffix(suffix).endswith(_LINES), suffix
+
+
+@contextmanager
+def opened(file: File) -> Iterator[Any]:
+    """A file's content, decompressed."""
+    _, suffix = spelling(file)
+    with file.fs.open(file.path, "rb") as stream:
+        yield _DECOMPRESS[suffix](stream) if suffix else stream
+
+
+def lines(
+    file: File, stream: Iterable[bytes], first: int = 1, check: Callable[[], None] | None = None
+) -> Iterator[Document]:
+    """The documents of a stream of lines; `first` is the number of the first."""
+    for number, line in enumerate(stream, first):
+        if line.strip():
+            yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name), check)
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is written to."""
+
+    size: int
+    time: int
+
+
+def stamp(stream: Any) -> Stamp | None:
+    """The stamp of an open local file; None for any other."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return None  # a file that is elsewhere has no number
+    return Stamp(found.st_size, found.st_mtime_ns)
+
+
+def unchanged(stream: Any, before: Stamp | None, name: str) -> None:
+    """Refuse a file that was written to: what was read of it belongs to two files.
+
+    Raises
+    ------
+    FetchError
+        Its stamp is another one.
+    """
+    if before is not None and (now := stamp(stream)) != before:
+        how = "changed" if now is None or now.size >= before.size else "became shorter"
+        raise FetchError(
+            f"Expected a file that stays as it is, got one that {how} while it was read - at {name}: read it again "
+            "when nothing writes to it"
+        )
 
 
 def _load(stream: IO[bytes]) -> bytes | memoryview:
@@ -254,14 +313,38 @@ def _load(stream: IO[bytes]) -> bytes | memoryview:
     if not rest:
         return start
     with tempfile.TemporaryFile() as copy:
-        copy.write(start)
-        copy.write(rest)
-        shutil.copyfileobj(stream, copy, 1 << 20)
+        spool(itertools.chain((start, rest), iter(partial(stream.read, 1 << 20), b"")), copy)
+        return mapped(copy)
+
+
+def spool(blocks: Iterable[bytes], copy: IO[bytes]) -> None:
+    """Write blocks into a temporary file.
+
+    Raises
+    ------
+    TargetError
+        There is no room for it.
+    """
+    for block in blocks:
+        with as_room_error():
+            copy.write(block)
+    with as_room_error():
         copy.flush()
-        return _map(copy)
 
 
-def _map(file: Any) -> memoryview:
+@contextmanager
+def as_room_error() -> Iterator[None]:
+    """Turn what the folder of temporary files refuses into an error of this library."""
+    try:
+        yield
+    except OSError as error:
+        raise TargetError(
+            f"Expected room for a temporary file, got {type(error).__name__}: {error} - in {tempfile.gettempdir()}: "
+            "free some, or set TMPDIR to another folder"
+        ) from error
+
+
+def mapped(file: Any) -> memoryview:
     """A file as memory; the map is closed when nothing refers to it any more."""
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 

@@ -45,9 +45,13 @@ LAYERS = (
     "bitmap_files",
     "mask_rows",
     "masks",
+    "processes",
+    "spans",
+    "workers",
     "read",
     "write.folder",
     "write.parquet",
+    "write.convert",
     "write",
     "inspection",
     "expressions.columns",
@@ -136,8 +140,10 @@ def test_public_names() -> None:
         "SchemaError",
         "SemanticMap",
         "TargetError",
+        "WorkerError",
         "bitmap_runs",
         "coco_to_rle",
+        "convert_labels",
         "decode_bitmap",
         "decode_labels",
         "encode_bitmap",
@@ -190,7 +196,7 @@ def test_an_import_takes_no_package_that_it_may_not_need() -> None:
 
 
 def test_errors_form_a_tree() -> None:
-    refused = (al.BitmapError, al.DecodeError, al.FetchError, al.SchemaError, al.TargetError)
+    refused = (al.BitmapError, al.DecodeError, al.FetchError, al.SchemaError, al.TargetError, al.WorkerError)
     assert all(issubclass(error, al.ArrowLabelsError) for error in refused)
     assert issubclass(al.ArrowLabelsError, ValueError)
     assert issubclass(al.MissingExtraError, ImportError)

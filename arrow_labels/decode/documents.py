@@ -37,11 +37,19 @@ OnError = Literal["raise", "collect"]
 
 
 class Document(NamedTuple):
-    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none."""
+    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none.
+
+    `check` raises if the bytes are no longer those that they were.
+    """
 
     source: str | None
     place: str
     data: bytes | memoryview | ArrowLabelsError
+    check: Callable[[], None] | None = None
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -71,13 +79,19 @@ class Reader:
     sample_ids: dict[str, int] = field(default_factory=dict)
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
+    check: Callable[[], None] = _nothing
+    """Raises if the bytes that are read are no longer those that they were."""
 
     def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
         """Record batches, each with the bytes of JSON that it came from."""
+        return self.columns(self.records(documents))
+
+    def columns(self, records: Iterable[Record | Rows]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+        """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
         size = 0
-        for item in self._records(documents):
+        for item in records:
             if isinstance(item, Rows):
                 if chunk:
                     yield size, self._chunk(chunk, categories)
@@ -93,14 +107,16 @@ class Reader:
         if chunk:
             yield size, self._chunk(chunk, categories)
 
-    def _records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
+    def records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
         """The records of all documents; before and after those of a release, its definitions (empty after)."""
         for document in documents:
+            self.check = document.check or _nothing
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
                 kind, parsed = recognise(document.data)
             except DecodeError as error:
+                self.check()
                 rejected = Rows()
                 self._fail(rejected, error, document.source)
                 yield rejected
@@ -111,6 +127,7 @@ class Reader:
                     record.index = self.lone_samples
                     self.lone_samples += 1
                 yield record
+                self.check()
                 continue
             definitions = Rows()
             try:
@@ -121,14 +138,21 @@ class Reader:
             dataset = parsed.release.dataset
             name = None if dataset is None else dataset.name
             for index, raw in enumerate((dataset and dataset.samples) or ()):
+                self.check()
                 yield Record("sample", document.source, document.place, raw, None, name, index)
             yield Rows()
+            self.check()
+        self.check = _nothing  # the last file is closed
 
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
-        with _paused_garbage_collection():
-            with suppress(NotExactError):
-                return self._columns(records, categories, careful=False)
-            return self._columns(records, categories, careful=True)
+        try:
+            with _paused_garbage_collection():
+                with suppress(NotExactError):
+                    return self._columns(records, categories, careful=False)
+                return self._columns(records, categories, careful=True)
+        except DecodeError:
+            self.check()
+            raise
 
     def _columns(
         self, records: list[Record], categories: dict[int, str | None], careful: bool
