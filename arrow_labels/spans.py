@@ -7,6 +7,7 @@ without what stands before it. Those that are compressed or elsewhere are copied
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,8 +23,22 @@ from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.definitions import parse_release
 from arrow_labels.decode.documents import Record
 from arrow_labels.decode.rows import Rows
+from arrow_labels.errors import FetchError
 from arrow_labels.processes import Say
-from arrow_labels.sources import File, Stamp, documents, lines, mapped, opened, shown, spelling, spool, stamp, unchanged
+from arrow_labels.sources import (
+    File,
+    Stamp,
+    documents,
+    lines,
+    mapped,
+    opened,
+    reason,
+    shown,
+    spelling,
+    spool,
+    stamp,
+    unchanged,
+)
 from arrow_labels.wire import decode_members, decode_release
 
 _MOST_FILES: Final = 5_000
@@ -194,7 +209,14 @@ def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Row
     if isinstance(span, Files):
         yield from run.records(documents(span.files, on_error, span.start))
         return
-    with opened(span.file) as stream:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(opened(span.file))
+        except OSError as error:
+            raise FetchError(
+                f"Expected a file that stays where it is, got {reason(error)} - at {span.file.name}: it was there when "
+                "its reading began"
+            ) from None
         check = partial(unchanged, stream, span.stamp, span.file.name)
         check()
         if isinstance(span, Lines):

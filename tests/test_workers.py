@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pytest
 from generate import release
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripts import children, in_session, leftovers, run_script, until
 
 import arrow_labels as al
 from arrow_labels import processes, workers
@@ -181,16 +181,6 @@ def expected(source: Path) -> al.LabelTables:
     return al.read_labels(source, workers=1)
 
 
-def children(pid: int | str = "self") -> list[int]:
-    found = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [int(child) for text in found for child in text.split()]
-
-
-def leftovers(folder: Path) -> list[str]:
-    """What is in a folder, and what is in that of temporary files, whichever lives longer than it shall."""
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_processes_give_what_one_gives(source: Path, expected: al.LabelTables, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -217,48 +207,10 @@ def test_masks_are_read_in_the_processes(tmp_path: Path) -> None:
     assert len(counted) == len(list((drive.parent / "bitmaps").iterdir()))
 
 
-def run_script(tmp_path: Path, *lines: str, **options: Any) -> "subprocess.Popen[str]":
-    """A script without a guard around its main part, in a session of its own."""
-    script = tmp_path / "script.py"
-    head = ["import arrow_labels as al", "from arrow_labels import workers", "workers.WORTH = 0"]
-    script.write_text("\n".join([*head, "workers.LEAST_SPAN = 1 << 10", *lines]))
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    return subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment,
-        **options,
-    )
-
-
 def test_a_script_needs_no_guard(source: Path, expected: al.LabelTables, tmp_path: Path) -> None:
     read = f"print(al.read_labels({str(source)!r}, workers=2).cuboids.num_rows)"
     out, err = run_script(tmp_path, "print('once')", read).communicate()
     assert (out, err) == (f"once\n{expected.cuboids.num_rows}\n", "")
-
-
-def in_session(session: int) -> list[int]:
-    """The processes of a session."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, of, *_ = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(of) == session and state != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
-def until(reached: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < end, "it never came to it"
-        time.sleep(0.01)
-    return found
 
 
 # Each time that a process says how far it is, it is a while until it goes on.
