@@ -228,12 +228,15 @@ def test_two_at_once_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None
         yield ONE
         al.write_parquet(OTHER, target, mode="overwrite")
 
-    # The one that ends last wins, and takes away what the other one wrote.
-    al.write_parquet(parts(), target, mode="overwrite")
-    assert al.read_parquet(target) == ONE
+    # The other one began later and ended first: it took away what had been written.
+    with pytest.raises(
+        al.TargetError, match="Expected to be the only write, got another one .*write one after the other"
+    ):
+        al.write_parquet(parts(), target, mode="overwrite")
+    assert al.read_parquet(target) == OTHER
     assert files() == len(al.SCHEMAS) + 1
 
-    # Where the other one took it away already, it says so, and leaves the other one's.
+    # The same at the last moment, and where there were tables before.
     check = folder._refuse_another_write
 
     def other_first(*arguments: Any) -> None:
