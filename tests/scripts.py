@@ -55,3 +55,29 @@ def until(reached: Callable[[], Any], seconds: float = 60) -> Any:
         assert time.monotonic() < end, "it never came to it"
         time.sleep(0.01)
     return found
+
+
+# --- functions for processes
+
+
+def fail(error: Exception, *_: Any) -> None:
+    raise error
+
+
+def chatter(*_: Any) -> int:
+    print("not a reply", flush=True)
+    os.write(1, b"nor this")
+    return 3
+
+
+class OddError(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail_oddly(*_: Any) -> None:
+    raise OddError(1, 2)
+
+
+def leave(*_: Any) -> None:
+    os._exit(3)

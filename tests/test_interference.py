@@ -81,11 +81,11 @@ def test_a_file_that_changes(path: Path, change: Callable[[Path], None], message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        *CHANGES.items(),
+        (shorten, CHANGES[shorten]),
         (replace, CHANGES[append]),
         (Path.unlink, "Expected a file that stays where it is, got .*No such file.*release.json: it was there"),
     ],
-    ids=[*names, "replace", "unlink"],
+    ids=["shorten", "replace", "unlink"],
 )
 def test_a_file_that_changes_under_several_processes(
     path: Path, tmp_path: Path, change: Callable[[Path], None], message: str
@@ -142,7 +142,7 @@ def test_one_file_of_many_that_vanishes(path: Path, count: int) -> None:
 def test_a_release_that_is_cut_off(path: Path, tmp_path: Path, count: int) -> None:
     """What was complete before is never taken for the whole."""
     ends = [match.end() for match in re.finditer(rb'"labels": ', TEXT)]
-    for end in [*ends[2:5:2], len(TEXT) - 2] if count > 1 else [*ends, *range(len(TEXT) - 4, len(TEXT))]:
+    for end in [ends[3]] if count > 1 else [*ends, *range(len(TEXT) - 4, len(TEXT))]:
         path.write_bytes(TEXT[:end])
         with pytest.raises(al.DecodeError, match=r"truncated: the document is cut off.* - at `\$` in .*release.json"):
             al.convert_labels(path, tmp_path / "out", workers=count)
