@@ -18,7 +18,7 @@ from arrow_labels.errors import FetchError, MissingExtraError
 
 _DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
 _SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
-_EXTRAS: Final = {
+EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
     "gs": ("gcsfs", "gcs"),
@@ -29,6 +29,7 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+"""Protocols of file systems, the packages that they need, and what brings those."""
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
@@ -66,9 +67,9 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         fs, path = url_to_fs(url, **(storage_options or {}))
         return fs, path
     except ImportError as error:
-        if protocol not in _EXTRAS:
+        if protocol not in EXTRAS:
             raise FetchError(f"Expected an installed file system for `{protocol}:`, got {error}") from error
-        package, extra = _EXTRAS[protocol]
+        package, extra = EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
         raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
