@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
@@ -25,7 +26,7 @@ from arrow_labels.masks import read_masks
 from arrow_labels.processes import Say, Task, can_start, run
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import EXTRAS, File, total_bytes
-from arrow_labels.spans import Large, Span, divide, documents_before, plan, records, weight
+from arrow_labels.spans import Blocks, Large, Span, divide, documents_before, plan, prove, records, spans_of, weight
 from arrow_labels.tables import LabelTables
 
 Progress = Callable[[int, int | None], None]
@@ -156,9 +157,30 @@ def shared(
             # The best guess of what stood before: every document was a sample.
             return task(span, next(numbers), _State({}, set(), documents_before(span)))
 
-        def instead(asked: Task, result: list[Span] | _Decoded) -> list[Task] | None:
-            if isinstance(result, list):
+        def dividing(large: Large, is_guessed: bool = True) -> Task:
+            return Task(str(large), divide, (large, folder, span_bytes, processes, is_guessed), True)
+
+        proved: list[Any] = []
+
+        def instead(asked: Task, result: Any) -> list[Task] | None:
+            if asked.function is divide:
+                if isinstance(result[0], Blocks):
+                    proved.clear()
+                    last = len(result) - 1
+                    return [
+                        Task(str(blocks), prove, (blocks, place == last), True) for place, blocks in enumerate(result)
+                    ]
                 return [first(span) for span in result]
+            if asked.function is prove:
+                blocks, is_last = asked.arguments
+                proved.append(result)
+                if not is_last:
+                    return []
+                if any(places is None for places in proved):
+                    return [dividing(blocks.large, False)]
+                starts, lengths = (np.concatenate(parts) for parts in zip(*proved, strict=True))
+                about = (blocks.file, blocks.stamp, blocks.head, blocks.dataset)
+                return [first(span) for span in spans_of(*about, starts, lengths, span_bytes)]
             nonlocal state
             span, number, before, *_ = asked.arguments
             if _is_right(before, result.after, state):
@@ -179,8 +201,7 @@ def shared(
                 progress(sum(done.values()), total)
 
         tasks = (
-            Task(str(part), divide, (part, folder, span_bytes), True) if isinstance(part, Large) else first(part)
-            for part in plan(files, span_bytes, large_bytes)
+            dividing(part) if isinstance(part, Large) else first(part) for part in plan(files, span_bytes, large_bytes)
         )
         with closing(run(tasks, processes, folder, instead, heard)) as results:
             for result in results:
