@@ -17,7 +17,7 @@ from msgspec import Raw
 from xxhash import xxh3_128
 
 from arrow_labels.decode.careful import FAILURES, Buffer
-from arrow_labels.decode.documents import Document, Reader, Record, first
+from arrow_labels.decode.documents import Document, Reader, Record
 from arrow_labels.decode.values import parse_time
 from arrow_labels.errors import ArrowLabelsError
 from arrow_labels.schema import GROUND_TRUTH, OWNERS, SCHEMA_VERSION
@@ -53,8 +53,8 @@ class Changes:
     ----------
     state : State
         What the target holds.
-    options : str
-        What rows depend on besides their documents and the options of the reader; `iter_labels` sets it.
+    options, labelsets : str, list of str
+        What rows depend on besides their documents and the options of the reader; `iter_labels` sets them.
 
     Attributes
     ----------
@@ -81,6 +81,7 @@ class Changes:
 
     state: State = field(default_factory=State)
     options: str = ""
+    labelsets: list[str] | None = None
     labels: dict[LabelKey, Status] = field(default_factory=dict)
     samples: dict[str, int] = field(default_factory=dict)
     kept: dict[LabelKey, Kept] = field(default_factory=dict)
@@ -115,7 +116,7 @@ class Changes:
             and "#" not in key[0]
             and key not in reader.label_keys
             and key not in self.state.rejected
-            and (reader.labelsets is None or key[1] in reader.labelsets)
+            and (self.labelsets is None or key[1] in self.labelsets)
         ):
             reader.label_keys.add(key)
             self._keep(key, Kept(document.source, self.state.labels[key].content_hash))
@@ -140,11 +141,11 @@ class Changes:
         labels = {
             labelset: raw
             for labelset, raw in (found.labels or {}).items()
-            if reader.labelsets is None or labelset in reader.labelsets
+            if self.labelsets is None or labelset in self.labelsets
         }
         # An id that is the sample's place may be another one tomorrow.
         whole = f"-{whole}-{len(labels)}" if any(name is not None for name in names) else ""
-        sample_id = reader.unique_sample(first(*names, record.place))
+        sample_id = reader.name_sample(record, *names)
         self.samples[sample_id] = record.index
         hashes = {labelset: _hash(of_label, raw) + whole for labelset, raw in labels.items()}
         unchanged = [
@@ -152,11 +153,11 @@ class Changes:
             for labelset, raw in labels.items()
             if self._is_unchanged((sample_id, labelset), hashes[labelset], raw, record.source)
         ]
-        selected = replace(record, sample_id=sample_id, hashes=hashes)
+        selected = replace(record, hashes=hashes)
         if unchanged:
             rest = {labelset: raw for labelset, raw in labels.items() if labelset not in unchanged}
             members = decode_members(record.raw) | {"labels": Raw(encode_json(rest))}
-            selected = replace(selected, raw=encode_json(members), parsed=None)
+            selected = replace(selected, raw=encode_json(members), parsed=None, members=members)
         return selected
 
     def _select_label(self, reader: Reader, record: Record, context: xxh3_128) -> Record | None:
@@ -164,14 +165,14 @@ class Changes:
             found = (decode_label_name(record.raw) if record.kind == "label" else None) or LabelName()
         except FAILURES:
             return record
-        labelset = first(found.labelset, GROUND_TRUTH)
-        if reader.labelsets is not None and labelset not in reader.labelsets:
+        labelset = GROUND_TRUTH if found.labelset is None else found.labelset
+        if self.labelsets is not None and labelset not in self.labelsets:
             return None
-        sample_id = reader.unique_label(first(found.sample_uuid, record.place), labelset)
+        sample_id = reader.name_label(record, found.sample_uuid, labelset)
         content_hash = _lone_hash(context, record.place, record.raw)
         if self._is_unchanged((sample_id, labelset), content_hash, record.raw, record.source):
             return None
-        return replace(record, sample_id=sample_id, hashes={labelset: content_hash})
+        return replace(record, hashes={labelset: content_hash})
 
     def _knows_sample(self, reader: Reader, whole: str, source: str | None, index: int) -> bool:
         """Take note of a sample that the target holds as it is, with all its labels; whether it does."""
@@ -222,8 +223,7 @@ class Changes:
         place = (tuple(categories.items()), dataset)
         if place not in self._contexts:
             of_label = [SCHEMA_VERSION, reader.task_type, reader.unit, list(categories.items()), self.options]
-            labelsets = None if reader.labelsets is None else sorted(reader.labelsets)
-            of_sample = [of_label, labelsets, dataset]
+            of_sample = [of_label, self.labelsets, dataset]
             self._contexts[place] = xxh3_128(encode_json(of_label)), xxh3_128(encode_json(of_sample))
         return self._contexts[place]
 

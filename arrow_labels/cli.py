@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -22,14 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
-from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
-from arrow_labels.write.parquet import Removed, read_parquet, write_parquet
-from arrow_labels.write.update import ROW_GROUP_BYTES
+from arrow_labels.write.folder import Mode
+from arrow_labels.write.parquet import Removed, read_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -48,8 +46,6 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
-_BATCH_BYTES: Final = 16 << 20
-"""JSON that `convert` holds as tables at once; row groups are as large as ever."""
 _OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
@@ -139,6 +135,15 @@ def convert(
     masks: Annotated[
         bool, typer.Option("--masks", help="Fetch the bitmaps of frames: area, box and mask of each segment.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes that decode; default: as many as there are cores.",
+            show_default=False,
+        ),
+    ] = None,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
     storage_option: _StorageOptions = None,
     quiet: _Quiet = False,
@@ -151,8 +156,9 @@ def convert(
     """
     options = _storage_options(storage_option)
     tables = table or None
-    if incremental and (overwrite or table):
-        raise typer.BadParameter(f"--incremental: expected it without {'--overwrite' if overwrite else '--table'}")
+    for name, given in (("--overwrite", overwrite), ("--table", table), ("--workers", workers)):
+        if incremental and given:
+            raise typer.BadParameter(f"--incremental: expected it without {name}")
     if removed != "delete" and not incremental:
         raise typer.BadParameter("--removed: expected it with --incremental only")
     try:
@@ -160,11 +166,10 @@ def convert(
         al.decode_labels((), task_type=task_type, tables=tables)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
     with _reported():
         with _progress("convert", quiet) as (progress, count):
             reading: dict[str, Any] = {
-                "batch_bytes": _BATCH_BYTES,
+                "compression": compression,
                 "task_type": task_type,
                 "timestamp_unit": timestamp_unit,
                 "labelsets": labelset or None,
@@ -175,23 +180,14 @@ def convert(
                 "progress": progress,
             }
             if incremental:
-                found = al.update_parquet(sources, target, removed=removed, compression=compression, **reading)
+                shown = al.update_parquet(sources, target, removed=removed, **reading)
                 rejects = read_parquet(target, tables=["rejects"], storage_options=options).rejects.num_rows
             else:
-                # Their hashes let `--incremental` go on from here.
-                parts = al.iter_labels(sources, tables=tables, changes=Changes(), **reading)
-                write_parquet(
-                    _counted(parts, rows),
-                    target,
-                    mode="overwrite" if overwrite else "error",
-                    compression=compression,
-                    row_group_bytes=ROW_GROUP_BYTES,
-                    storage_options=options,
-                )
-                rejects = rows["rejects"]
+                way: Mode = "overwrite" if overwrite else "error"
+                shown = al.convert_labels(sources, target, mode=way, tables=tables, workers=workers, **reading)
+                rejects = shown["rejects"]
         if not quiet:
-            shown = (["labels", "number"], found) if incremental else (["table", "rows"], rows)
-            print_table(None, shown[0], list(shown[1].items()))
+            print_table(None, ["labels", "number"] if incremental else ["table", "rows"], list(shown.items()))
         _end(rejects, "table `rejects` says which and why")
 
 
@@ -296,12 +292,6 @@ def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
         except ValueError:
             options[key] = value
     return options or None
-
-
-def _counted(parts: Iterable[al.LabelTables], rows: Counter[str]) -> Iterator[al.LabelTables]:
-    for part in parts:
-        rows.update({name: table.num_rows for name, table in part})
-        yield part
 
 
 def _end(rejects: int, where: str = "") -> None:

@@ -232,6 +232,12 @@ class LabelName(Struct, gc=False):
     updated_at: str | None = None
 
 
+class LabelHead(Struct, gc=False):
+    """A label of which no more is decoded than its status."""
+
+    label_status: str | None = None
+
+
 class Dataset(Wire):
     """The dataset of a release; its samples are split but not decoded."""
 
@@ -286,6 +292,7 @@ decode_sample_name = msgspec.json.Decoder(SampleName).decode
 decode_label_name = msgspec.json.Decoder(LabelName | None).decode
 decode_sample_attributes = msgspec.json.Decoder(SampleAttributes | Nothing | None).decode
 decode_label = msgspec.json.Decoder(Label | None).decode
+decode_label_head = msgspec.json.Decoder(LabelHead | None).decode
 decode_attributes = msgspec.json.Decoder(Attributes | Nothing | None).decode
 decode_category = msgspec.json.Decoder(Category).decode
 decode_specification = msgspec.json.Decoder(Specification).decode

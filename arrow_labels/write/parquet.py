@@ -43,6 +43,9 @@ from arrow_labels.write.upsert import Writing, insert
 
 Removed = Literal["keep", "delete"]
 
+ROW_GROUP_BYTES: Final = 4 << 20
+"""Row groups of this size cost no more than large ones, and an update writes few of them again."""
+
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
 _SINCE: Final = {"labels": {"content_hash": 2}}
 """The version of the schema that a column came with, where that is not the first."""
@@ -119,29 +122,28 @@ def write_parquet(
         raise ValueError(f'mode: expected "error", "overwrite", "append" or "upsert", got {mode!r}')
     if removed not in ("keep", "delete") or (removed == "delete" and mode != "upsert"):
         raise ValueError(f'removed: expected "keep", or with mode="upsert" "delete", got {removed!r}')
-    limits, codec = options(compression, compression_level, row_group_rows, row_group_bytes)
+    limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     parts = [tables] if isinstance(tables, LabelTables) else tables
     folder = open_folder(target, storage_options)
     if mode in ("error", "overwrite") or is_vacant(folder):
         way: Mode = "overwrite" if mode == "overwrite" else "error"
-        replace_folder(folder, way, lambda place, file: _write(parts, place, file, limits, codec))
+        replace_folder(folder, way, lambda place, file: write_part(parts, place, file, limits, codec))
         return
     keep = removed == "keep"
     owners = partial(given_owners, url=folder.url, may_hold=mode == "upsert", keep=keep)
     add_parts(parts, folder, current(folder), owners, keep, limits, codec)
 
 
-def options(
+def checked(
     compression: str, compression_level: int | None, row_group_rows: int, row_group_bytes: int
 ) -> tuple[Limits, dict[str, Any]]:
-    """How to write, checked."""
+    """Options of `write_parquet`, as `write_part` takes them."""
     if compression not in _CODECS:
         raise ValueError(f"compression: expected one of {', '.join(_CODECS)}, got {compression!r}")
     for name, value in (("row_group_rows", row_group_rows), ("row_group_bytes", row_group_bytes)):
         if value < 1:
             raise ValueError(f"{name}: expected a positive number, got {value}")
-    codec = {"compression": compression, "compression_level": compression_level}
-    return Limits(row_group_rows, row_group_bytes), codec
+    return Limits(row_group_rows, row_group_bytes), {"compression": compression, "compression_level": compression_level}
 
 
 def add_parts(
@@ -160,7 +162,7 @@ def add_parts(
 
     with tempfile.TemporaryDirectory(prefix="arrow-labels-") as name:
         waiting = open_folder(name, None)
-        written = _write(parts, waiting, "part-00000.parquet", limits, codec)
+        written = write_part(parts, waiting, "part-00000.parquet", limits, codec)
         writing = Writing(divided, limits.bytes // _SMALL, codec)
         return insert(folder, manifest, (waiting, written), owners, keep, writing)
 
@@ -220,27 +222,40 @@ def read_parquet(
     return LabelTables(**found)
 
 
-def _write(
-    parts: Iterable[LabelTables], folder: Folder, file: str, limits: Limits, codec: dict[str, Any]
+def write_part(
+    parts: Iterable[LabelTables],
+    folder: Folder,
+    file: str,
+    limits: Limits,
+    codec: dict[str, Any],
+    always: Collection[str] = tuple(SCHEMAS),
 ) -> dict[str, list[Part]]:
-    """Write each table as a file of this name, a row group at a time."""
+    """Write each table as a file of this name, a row group at a time; without rows only those of `always`."""
     with ExitStack() as stack:
-        files, writers, rows = {}, {}, dict.fromkeys(SCHEMAS, 0)
+        files: dict[str, Any] = {}
+        writers: dict[str, pq.ParquetWriter] = {}
+        rows = dict.fromkeys(SCHEMAS, 0)
+
+        def begin(name: str) -> None:
+            files[name] = create(folder, f"{name}/{file}")
+            stack.callback(_close, files[name])
+            writers[name] = pq.ParquetWriter(files[name], SCHEMAS[name], **codec)
+            stack.callback(_close, writers[name])
+
         with as_target_error(WRITABLE, folder.url):
-            for name, schema in SCHEMAS.items():
-                files[name] = create(folder, f"{name}/{file}")
-                stack.callback(_close, files[name])
-                writers[name] = pq.ParquetWriter(files[name], schema, **codec)
-                stack.callback(_close, writers[name])
+            for name in always:
+                begin(name)
         for name, group in _row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
+                if name not in writers:
+                    begin(name)
                 writers[name].write_table(group, row_group_size=group.num_rows)
             rows[name] += group.num_rows
-        written = {}
+        written: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
         with as_target_error(WRITABLE, folder.url):
-            for name in SCHEMAS:
-                writers[name].close()
-                written[name] = [Part(f"{name}/{file}", rows[name], files[name].tell())]
+            for name, writer in writers.items():
+                writer.close()
+                written[name].append(Part(f"{name}/{file}", rows[name], files[name].tell()))
                 files[name].close()
     return written
 

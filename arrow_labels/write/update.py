@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -14,16 +14,14 @@ import pyarrow.parquet as pq
 from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.errors import SchemaError
-from arrow_labels.read import Progress, iter_labels
+from arrow_labels.read import iter_labels
 from arrow_labels.schema import LABEL_KEY, SCHEMAS
 from arrow_labels.state import STATE_COLUMNS, State, state
 from arrow_labels.tables import LabelTables
+from arrow_labels.workers import Progress
 from arrow_labels.write.folder import READABLE, Folder, Manifest, as_target_error, current, is_vacant, open_folder
 from arrow_labels.write.owners import Key, Tables, keys
-from arrow_labels.write.parquet import Removed, add_parts, options, write_parquet
-
-ROW_GROUP_BYTES: Final = 4 << 20
-"""Row groups of this size cost no more than large ones, and a change makes few of them be written again."""
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add_parts, checked, write_parquet
 
 
 def update_parquet(
@@ -50,7 +48,8 @@ def update_parquet(
     Only labels that are new or changed are decoded, and only row groups with a change are written again: the others
     are copied as they are. What a label is compared by is its `content_hash`; where the target has none, its
     `updated_at`; a label without either is decoded again. Another option of reading, and other names of categories,
-    change all labels. A label that was rejected is tried again, and `rejects` are those of this run.
+    change all labels. A label that was rejected is tried again, and `rejects` are those of this run. This process does
+    it alone; what `convert_labels` wrote, with all cores, is a target to go on from.
 
     Parameters
     ----------
@@ -93,7 +92,7 @@ def update_parquet(
     """
     if removed not in ("keep", "delete"):
         raise ValueError(f'removed: expected "keep" or "delete", got {removed!r}')
-    limits, codec = options(compression, compression_level, row_group_rows, row_group_bytes)
+    limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     folder = open_folder(target, storage_options)
     manifest = None if is_vacant(folder) else current(folder)
     changes = Changes(State() if manifest is None else _state(folder, manifest))
