@@ -8,15 +8,18 @@ from typing import Final, Literal, NamedTuple
 import polars as pl
 
 from arrow_labels.checks import attributes, categories, cuboids, ids, links, sequences, vectors
+from arrow_labels.checks.found import LONGEST
+from arrow_labels.checks.parts import parts
 from arrow_labels.checks.rows import Rows
 from arrow_labels.schema import FRAME_KEY, SCHEMAS
 from arrow_labels.tables import LabelTables
 
 
 class Rule(NamedTuple):
-    """A rule: how bad it is to break it, and the query that gives what breaks it."""
+    """A rule: how bad it is to break it, the table whose rows can break it, and the query that gives those that do."""
 
     severity: Literal["error", "warning"]
+    table: str
     query: Callable[[Rows], pl.LazyFrame]
 
     @property
@@ -26,55 +29,57 @@ class Rule(NamedTuple):
 
 
 RULES: Final[dict[str, Rule]] = {
-    "duplicate-id": Rule("error", ids.duplicate_id),
-    "duplicate-track": Rule("error", ids.duplicate_track),
-    "different-ids": Rule("warning", ids.different_ids),
-    "unlisted-pixels": Rule("warning", ids.unlisted_pixels),
-    "no-pixels": Rule("warning", ids.no_pixels),
-    "unlisted-points": Rule("warning", ids.unlisted_points),
-    "no-points": Rule("warning", ids.no_points),
-    "point-count": Rule("error", ids.point_count),
-    "undefined-category": Rule("error", categories.undefined_category),
-    "unused-category": Rule("warning", categories.unused_category),
-    "several-categories": Rule("error", categories.several_categories),
-    "no-instances": Rule("warning", categories.no_instances),
-    "undefined-attribute": Rule("warning", attributes.undefined_attribute),
-    "attribute-type": Rule("error", attributes.attribute_type),
-    "attribute-choice": Rule("error", attributes.attribute_choice),
-    "attribute-range": Rule("error", attributes.attribute_range),
-    "missing-attribute": Rule("warning", attributes.missing_attribute),
-    "track-attribute": Rule("error", attributes.track_attribute),
-    "synced-attribute": Rule("error", attributes.synced_attribute),
-    "vertex-count": Rule("error", vectors.vertex_count),
-    "non-finite-points": Rule("error", vectors.non_finite_points),
-    "swapped-corners": Rule("warning", vectors.swapped_corners),
-    "zero-area": Rule("error", vectors.zero_area),
-    "repeated-vertices": Rule("warning", vectors.repeated_vertices),
-    "self-intersection": Rule("error", vectors.self_intersection),
-    "outside-image": Rule("warning", vectors.outside_image),
-    "non-finite-cuboid": Rule("error", cuboids.non_finite_cuboid),
-    "non-positive-dimensions": Rule("error", cuboids.non_positive_dimensions),
-    "yaw-range": Rule("warning", cuboids.yaw_range),
-    "quaternion-norm": Rule("error", cuboids.quaternion_norm),
-    "yaw-rotation": Rule("error", cuboids.yaw_rotation),
-    "cuboid-dimension-limits": Rule("warning", cuboids.dimension_limits),
-    "intersecting-cuboids": Rule("warning", cuboids.intersecting_cuboids),
-    "changed-dimensions": Rule("warning", cuboids.changed_dimensions),
-    "speed": Rule("warning", cuboids.speed),
-    "no-keyframe": Rule("warning", sequences.no_keyframe),
-    "outside-keyframes": Rule("warning", sequences.outside_keyframes),
-    "not-interpolated": Rule("warning", sequences.not_interpolated),
-    "hole": Rule("warning", sequences.hole),
-    "frame-index": Rule("warning", sequences.frame_index),
-    "null-timestamp": Rule("warning", sequences.null_timestamp),
-    "timestamp-order": Rule("error", sequences.timestamp_order),
-    "frame-count": Rule("error", sequences.frame_count),
-    "sensor-order": Rule("error", sequences.sensor_order),
-    "link-track": Rule("error", links.link_track),
-    "link-category": Rule("error", links.link_category),
+    "duplicate-id": Rule("error", "annotations", ids.duplicate_id),
+    "duplicate-track": Rule("error", "annotations", ids.duplicate_track),
+    "different-ids": Rule("warning", "annotations", ids.different_ids),
+    "unlisted-pixels": Rule("warning", "findings", ids.unlisted_pixels),
+    "no-pixels": Rule("warning", "findings", ids.no_pixels),
+    "unlisted-points": Rule("warning", "frames", ids.unlisted_points),
+    "no-points": Rule("warning", "segments", ids.no_points),
+    "point-count": Rule("error", "frames", ids.point_count),
+    "undefined-category": Rule("error", "annotations", categories.undefined_category),
+    "unused-category": Rule("warning", "categories", categories.unused_category),
+    "several-categories": Rule("error", "annotations", categories.several_categories),
+    "no-instances": Rule("warning", "annotations", categories.no_instances),
+    "undefined-attribute": Rule("warning", "annotations", attributes.undefined_attribute),
+    "attribute-type": Rule("error", "annotations", attributes.attribute_type),
+    "attribute-choice": Rule("error", "annotations", attributes.attribute_choice),
+    "attribute-range": Rule("error", "annotations", attributes.attribute_range),
+    "missing-attribute": Rule("warning", "annotations", attributes.missing_attribute),
+    "track-attribute": Rule("error", "annotations", attributes.track_attribute),
+    "synced-attribute": Rule("error", "annotations", attributes.synced_attribute),
+    "vertex-count": Rule("error", "vectors", vectors.vertex_count),
+    "non-finite-points": Rule("error", "vectors", vectors.non_finite_points),
+    "swapped-corners": Rule("warning", "vectors", vectors.swapped_corners),
+    "zero-area": Rule("error", "vectors", vectors.zero_area),
+    "repeated-vertices": Rule("warning", "vectors", vectors.repeated_vertices),
+    "self-intersection": Rule("error", "vectors", vectors.self_intersection),
+    "outside-image": Rule("warning", "vectors", vectors.outside_image),
+    "non-finite-cuboid": Rule("error", "cuboids", cuboids.non_finite_cuboid),
+    "non-positive-dimensions": Rule("error", "cuboids", cuboids.non_positive_dimensions),
+    "yaw-range": Rule("warning", "cuboids", cuboids.yaw_range),
+    "quaternion-norm": Rule("error", "cuboids", cuboids.quaternion_norm),
+    "yaw-rotation": Rule("error", "cuboids", cuboids.yaw_rotation),
+    "cuboid-dimension-limits": Rule("warning", "cuboids", cuboids.dimension_limits),
+    "intersecting-cuboids": Rule("warning", "cuboids", cuboids.intersecting_cuboids),
+    "changed-dimensions": Rule("warning", "cuboids", cuboids.changed_dimensions),
+    "speed": Rule("warning", "cuboids", cuboids.speed),
+    "no-keyframe": Rule("warning", "annotations", sequences.no_keyframe),
+    "outside-keyframes": Rule("warning", "annotations", sequences.outside_keyframes),
+    "not-interpolated": Rule("warning", "annotations", sequences.not_interpolated),
+    "hole": Rule("warning", "annotations", sequences.hole),
+    "frame-index": Rule("warning", "annotations", sequences.frame_index),
+    "null-timestamp": Rule("warning", "labels", sequences.null_timestamp),
+    "timestamp-order": Rule("error", "labels", sequences.timestamp_order),
+    "frame-count": Rule("error", "frames", sequences.frame_count),
+    "sensor-order": Rule("error", "labels", sequences.sensor_order),
+    "link-track": Rule("error", "links", links.link_track),
+    "link-category": Rule("error", "links", links.link_category),
 }
 """The rules by name, in the order of findings."""
 
+_WHOLE: Final = {"unused-category"}
+"""What is about all samples of a release together; all other rules are about one sample after the other."""
 _COLUMNS: Final = tuple(SCHEMAS["findings"].names)
 _EMPTY: Final = pl.DataFrame(pl.from_arrow(SCHEMAS["findings"].empty_table()))
 
@@ -122,9 +127,19 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
     unknown = [name for name in rules or () if name not in RULES]
     if unknown:
         raise ValueError(f"rules: expected names out of {', '.join(RULES)}, got {', '.join(map(repr, unknown))}")
-    rows = Rows(tables)
-    found = pl.collect_all([RULES[name].query(rows) for name in chosen])
-    return pl.concat([_EMPTY, *(_finished(name, part, rows) for name, part in zip(chosen, found, strict=True))])
+    found: dict[str, list[pl.DataFrame]] = {name: [] for name in chosen}
+    for part in parts(tables):
+        _check(Rows(part), [name for name in chosen if name not in _WHOLE], found)
+    _check(Rows(tables), [name for name in chosen if name in _WHOLE], found)
+    return pl.concat([_EMPTY, *(each for name in chosen for each in found[name])])
+
+
+def _check(rows: Rows, names: list[str], found: dict[str, list[pl.DataFrame]]) -> None:
+    """Put what breaks these rules to what was found before."""
+    names = [name for name in names if RULES[name].table not in SCHEMAS or rows.tables[RULES[name].table].num_rows]
+    queries = pl.collect_all([RULES[name].query(rows) for name in names], engine="in-memory")
+    for name, broken in zip(names, queries, strict=True):
+        found[name].append(_finished(name, broken, rows))
 
 
 def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
@@ -134,5 +149,7 @@ def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
     if "frame" in found.columns and "sample_id" not in found.columns:
         key = rows.places.select("frame", *FRAME_KEY)
         found = found.join(key, on="frame", how="left", maintain_order="left")
-    given = found.with_columns(rule=pl.lit(name), severity=pl.lit(RULES[name].severity))
+    given = found.with_columns(
+        pl.col("message").str.head(LONGEST), rule=pl.lit(name), severity=pl.lit(RULES[name].severity)
+    )
     return pl.concat([_EMPTY, given.select(column for column in _COLUMNS if column in given.columns)], how="diagonal")

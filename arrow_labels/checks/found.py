@@ -10,7 +10,7 @@ from arrow_labels.schema import FRAME_KEY
 
 PLACE: Final = ("frame", *FRAME_KEY, "annotation_index")
 """The columns that say where; `frame` stands for the key of a frame, see `Rows.places`."""
-_LONGEST: Final = 400
+LONGEST: Final = 400
 """Characters of a message: names and values in labels may be of any length."""
 
 
@@ -24,8 +24,9 @@ def found(
     names = rows.collect_schema().names()
     place = [name for name in PLACE if name in names]
     track = [pl.col("track").alias("track_id")] if "track" in names else []
-    shown = json(pl.lit(None) if value is None else value) if text is None else text
-    return rows.select(*place, *track, message.str.head(_LONGEST).alias("message"), shown.alias("value"))
+    if text is None:
+        text = pl.lit(None, pl.String) if value is None else json(value)
+    return rows.select(*place, *track, message.alias("message"), text.alias("value"))
 
 
 def json(value: pl.Expr) -> pl.Expr:

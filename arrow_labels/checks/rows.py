@@ -163,14 +163,38 @@ class Rows:
         """The tracks of a table that have rows between keyframes, with numbers as keys; None if there are none."""
         block = self._block(table, [name for name in self.tables[table].column_names if name not in _TEXTS])
         block = block.with_columns(self.at("sensor_no")).filter(pl.col("track").is_not_null())
-        between = block.filter(~pl.col("is_keyframe")).select(_OBJECT[:2]).unique()
-        if between.is_empty():
+        limits = self.keyframe_limits.filter("interpolated").select("sensor_no", "track", "first", "last")
+        if limits.is_empty():
             return None
+        block = block.join(limits, on=_OBJECT[:2], how="inner", maintain_order="left")
         nothing = pl.lit(None, pl.String)
-        chosen = block if between.height == block.select(_OBJECT[:2]).n_unique() else block.join(between, on=_OBJECT[:2], how="semi", maintain_order="left")
-        return chosen.drop("sensor_index", "track_id", "id", "pixel", "category_id", "index", "frame").rename(
-            {"sensor_no": "sensor_index", "track": "track_id"}
-        ).with_columns(nothing.alias("sample_id"), nothing.alias("labelset"))
+        return (
+            block.filter(pl.col("frame_index").is_between("first", "last"))
+            .drop("sensor_index", "track_id", "id", "pixel", "category_id", "index", "frame", "first", "last")
+            .rename({"sensor_no": "sensor_index", "track": "track_id"})
+            .with_columns(nothing.alias("sample_id"), nothing.alias("labelset"))
+        )
+
+    @cached_property
+    def keyframe_limits(self) -> pl.DataFrame:
+        """The `first` and the `last` keyframe of each track, null without one; whether it has rows that are `interpolated`.
+
+        And its own first and last frames, `start` and `stop`.
+        """
+        frame, is_set = pl.col("frame_index"), pl.col("is_keyframe").fill_null(True)
+        at_keyframe = pl.when(is_set).then(frame)
+        return (
+            self.tracks.lazy()
+            .group_by("sensor_no", "track")
+            .agg(
+                start=frame.min(),
+                stop=frame.max(),
+                first=at_keyframe.min(),
+                last=at_keyframe.max(),
+                interpolated=is_set.all().not_(),
+            )
+            .collect()
+        )
 
     @cached_property
     def track_categories(self) -> pl.DataFrame:
@@ -182,9 +206,8 @@ class Rows:
     @cached_property
     def categories_used(self) -> pl.DataFrame:
         """The categories that annotations of each release have: `dataset`, `dataset_no`, `category_id`."""
-        used = self.annotations.select("category_id", *self.at("dataset_no")).unique()
-        names = self.datasets.select("dataset", "dataset_no").unique()
-        return used.join(names, on="dataset_no", how="inner")
+        used = self.tables.annotations.select("sample_id", "category_id").unique().collect()
+        return used.join(self.datasets, on="sample_id", how="inner").select("dataset", "dataset_no", "category_id").unique()
 
     @cached_property
     def frame_sizes(self) -> pl.DataFrame:

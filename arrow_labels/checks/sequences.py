@@ -20,20 +20,16 @@ _MEASURES: Final = ("position", "dimensions", "yaw", "rotation", "points")
 
 def no_keyframe(rows: Rows) -> pl.LazyFrame:
     """Tracks of which no row is a keyframe, at their first row."""
-    ordered = rows.tracks.lazy()
-    without = ordered.group_by(_TRACK).agg(pl.col("is_keyframe").fill_null(True).any().alias("any")).filter(~pl.col("any"))
-    first = ordered.join(without, on=_TRACK, how="semi").unique(_TRACK, keep="first", maintain_order=True)
+    without = rows.keyframe_limits.lazy().filter(pl.col("first").is_null())
+    ordered = rows.tracks.lazy().join(without, on=_TRACK, how="semi", maintain_order="left")
+    first = ordered.unique(_TRACK, keep="first", maintain_order=True)
     return found(first, pl.format("Expected a keyframe on track {}, got none", "track"))
 
 
 def outside_keyframes(rows: Rows) -> pl.LazyFrame:
     """Interpolated rows before the first keyframe of their track or after its last one."""
-    ordered = rows.tracks.lazy()
-    frame = pl.col("frame_index")
-    set_ = frame.filter(pl.col("is_keyframe").fill_null(True))
-    limits = ordered.group_by(_TRACK).agg(
-        frame.min().alias("start"), frame.max().alias("stop"), set_.min().alias("first"), set_.max().alias("last")
-    )
+    ordered, frame = rows.tracks.lazy(), pl.col("frame_index")
+    limits = rows.keyframe_limits.lazy()
     beyond = limits.filter((pl.col("start") < pl.col("first")) | (pl.col("stop") > pl.col("last")))
     outside = ordered.join(beyond, on=_TRACK, how="inner", maintain_order="left")
     outside = outside.filter((frame < pl.col("first")) | (frame > pl.col("last")))
