@@ -146,9 +146,11 @@ def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
     """The findings of a rule with the columns that all findings have, in the order of the tables."""
     if found.is_empty():
         return _EMPTY
-    if "frame" in found.columns and "sample_id" not in found.columns:
+    if "frame" in found.columns:
         key = rows.places.select("frame", *FRAME_KEY)
-        found = found.join(key, on="frame", how="left", maintain_order="left")
+        own = [name for name in FRAME_KEY if name in found.columns]
+        found = found.join(key, on="frame", how="left", maintain_order="left", suffix="_of_frame")
+        found = found.with_columns(pl.coalesce(name, f"{name}_of_frame") for name in own)
     given = found.with_columns(
         pl.col("message").str.head(LONGEST), rule=pl.lit(name), severity=pl.lit(RULES[name].severity)
     )

@@ -68,7 +68,7 @@ def _changes(rows: Rows, values: pl.LazyFrame, key: list[str], where: str) -> pl
     both = both.with_columns(pl.col("compared", "text").first().over(key).name.prefix("first_"))
     other = both.filter(pl.col("compared") != pl.col("first_compared")).unique(key, keep="first", maintain_order=True)
     message = pl.format("Expected {} for `{}` as {}, got {}", "first_text", "name", pl.lit(where), "text")
-    return found(other.drop("frame_index"), message, text=pl.col("text"))
+    return found(other, message, text=pl.col("text"))
 
 
 def _of_objects(rows: Rows, values: pl.LazyFrame) -> pl.LazyFrame:

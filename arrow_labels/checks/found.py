@@ -9,7 +9,7 @@ import polars as pl
 from arrow_labels.schema import FRAME_KEY
 
 PLACE: Final = ("frame", *FRAME_KEY, "annotation_index")
-"""The columns that say where; `frame` stands for the key of a frame, see `Rows.places`."""
+"""The columns that say where; `frame` stands for the key of a frame, see `Rows.places`, and comes before that."""
 LONGEST: Final = 400
 """Characters of a message: names and values in labels may be of any length."""
 
@@ -22,7 +22,7 @@ def found(
     `value` is of any type, and becomes JSON; `text` is JSON already.
     """
     names = rows.collect_schema().names()
-    place = [name for name in PLACE if name in names]
+    place = [name for name in PLACE if name in names and not ("frame" in names and name in FRAME_KEY)]
     track = [pl.col("track").alias("track_id")] if "track" in names else []
     if text is None:
         text = pl.lit(None, pl.String) if value is None else json(value)

@@ -82,7 +82,7 @@ def _piece(points: pl.Series, counts: npt.NDArray[np.int64], kinds: npt.NDArray[
             "vertices": counts,
             "is_flat": total(high, outlines) == 0,
             "is_finite": finite,
-            "is_swapped": swapped,
+            "is_swapped": swapped & finite,
             "has_area": has_area | ~finite,
             "repeats": repeats,
             "crosses": crosses,

@@ -93,7 +93,7 @@ def frame_index(rows: Rows) -> pl.LazyFrame:
     """Annotations whose `index` is not that of their frame."""
     other = rows.annotations.lazy().filter(pl.col("index").is_not_null()).with_columns(rows.at("frame_index"))
     other = other.filter(pl.col("index") != pl.col("frame_index"))
-    return found(other.drop("frame_index"), pl.format("Expected the index of the frame, got {}", "index"), pl.col("index"))
+    return found(other, pl.format("Expected the index of the frame, got {}", "index"), pl.col("index"))
 
 
 def null_timestamp(rows: Rows) -> pl.LazyFrame:

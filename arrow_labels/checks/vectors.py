@@ -60,7 +60,7 @@ def outside_image(rows: Rows) -> pl.LazyFrame:
     sized = rows.image_sizes.lazy()
     frame = rows.vectors.lazy().join(sized, on="frame", how="inner")
     beyond = (pl.min_horizontal("xmin", "ymin") < 0) | (pl.col("xmax") > pl.col("width"))
-    wrong = frame.filter("is_flat", beyond | (pl.col("ymax") > pl.col("height")))
+    wrong = frame.filter("is_flat", "is_finite", beyond | (pl.col("ymax") > pl.col("height")))
     limits = ["xmin", "ymin", "xmax", "ymax"]
     message = pl.format("Expected points within {} x {} pixels, got {}, {} to {}, {}", "width", "height", *limits)
     return found(wrong, message, pl.concat_list(limits))
