@@ -11,6 +11,7 @@ from arrow_labels.bitmap import (
     rle_to_mask,
 )
 from arrow_labels.bitmap_files import read_bitmap, write_bitmap
+from arrow_labels.checks import check_labels
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "SemanticMap",
     "TargetError",
     "bitmap_runs",
+    "check_labels",
     "coco_to_rle",
     "decode_bitmap",
     "decode_labels",

@@ -24,7 +24,7 @@ from arrow_labels.write.parquet import read_parquet, write_parquet
 
 DATA = Path(__file__).parent / "data"
 STREET, DRIVE = str(DATA / "street"), str(DATA / "drive" / "release.json")
-COMMANDS = ("convert", "restore", "inspect", "schema")
+COMMANDS = ("convert", "restore", "inspect", "check", "schema")
 BAD = b'{"annotations": [{"id": "x", "category_id": 0}]}'
 GOOD = b'{"annotations": [{"id": 1, "category_id": 0}]}'
 SIGNATURE = "X-Amz-Signature=secret"

@@ -80,6 +80,7 @@ RULES: Final[dict[str, Rule]] = {
 
 _WHOLE: Final = {"unused-category"}
 """What is about all samples of a release together; all other rules are about one sample after the other."""
+_PLACE: Final = (*FRAME_KEY, "annotation_index")
 _COLUMNS: Final = tuple(SCHEMAS["findings"].names)
 _EMPTY: Final = pl.DataFrame(pl.from_arrow(SCHEMAS["findings"].empty_table()))
 
@@ -100,7 +101,7 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
         One row a finding, with the columns of the table `findings`: `rule`, `severity` (``"error"`` or ``"warning"``),
         `sample_id`, `labelset`, `sensor_index` and `frame_index` (int32), `annotation_index` (int32), `track_id`
         (int64), each null where a finding is about something larger; `message`, what was expected and what was found;
-        `value`, JSON of what was found. In the order of the rules, and of the rows in the tables.
+        `value`, JSON of what was found. Sorted by rule, in the order of `RULES`, and key.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def _check(rows: Rows, names: list[str], found: dict[str, list[pl.DataFrame]]) -
 
 
 def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
-    """The findings of a rule with the columns that all findings have, in the order of the tables."""
+    """The findings of a rule with the columns that all findings have, sorted."""
     if found.is_empty():
         return _EMPTY
     if "frame" in found.columns:
@@ -151,6 +152,7 @@ def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
         own = [name for name in FRAME_KEY if name in found.columns]
         found = found.join(key, on="frame", how="left", maintain_order="left", suffix="_of_frame")
         found = found.with_columns(pl.coalesce(name, f"{name}_of_frame") for name in own)
+    found = found.sort([name for name in _PLACE if name in found.columns], maintain_order=True)
     given = found.with_columns(
         pl.col("message").str.head(LONGEST), rule=pl.lit(name), severity=pl.lit(RULES[name].severity)
     )
