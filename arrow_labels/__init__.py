@@ -12,6 +12,7 @@ from arrow_labels.bitmap import (
 )
 from arrow_labels.bitmap_files import read_bitmap, write_bitmap
 from arrow_labels.checks import check_labels
+from arrow_labels.comparison import Comparison, compare_labels
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ArrowLabelsError",
     "BitmapError",
+    "Comparison",
     "DecodeError",
     "ExprLabels",
     "FetchError",
@@ -58,6 +60,7 @@ __all__ = [
     "bitmap_runs",
     "check_labels",
     "coco_to_rle",
+    "compare_labels",
     "decode_bitmap",
     "decode_labels",
     "encode_bitmap",

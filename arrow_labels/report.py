@@ -86,7 +86,7 @@ def html_report(findings: pl.DataFrame, title: str) -> str:
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_text(title)} - label check</title>\n<style>{_STYLE}</style></head><body>\n"
         f"<h1>{_text(title)}</h1>\n"
@@ -114,10 +114,7 @@ def _section(rule: str, severity: str, number: int, rows: pl.DataFrame) -> str:
 
 
 def _cells(columns: Sequence[str], row: Iterable[object]) -> str:
-    return "".join(
-        f'<td class="{_class(name)}">{_text(value)}</td>'
-        for name, value in zip(columns, row, strict=True)
-    )
+    return "".join(f'<td class="{_class(name)}">{_text(value)}</td>' for name, value in zip(columns, row, strict=True))
 
 
 def _class(name: str) -> str:

@@ -7,7 +7,13 @@ from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from arrow_labels.checks import attributes, categories, cuboids, ids, links, sequences, vectors
+import arrow_labels.checks.attributes as attributes
+import arrow_labels.checks.categories as categories
+import arrow_labels.checks.cuboids as cuboids
+import arrow_labels.checks.ids as ids
+import arrow_labels.checks.links as links
+import arrow_labels.checks.sequences as sequences
+import arrow_labels.checks.vectors as vectors
 from arrow_labels.checks.found import LONGEST
 from arrow_labels.checks.parts import parts
 from arrow_labels.checks.rows import Rows
@@ -82,7 +88,6 @@ _WHOLE: Final = {"unused-category"}
 """What is about all samples of a release together; all other rules are about one sample after the other."""
 _PLACE: Final = (*FRAME_KEY, "annotation_index")
 _COLUMNS: Final = tuple(SCHEMAS["findings"].names)
-_EMPTY: Final = pl.DataFrame(pl.from_arrow(SCHEMAS["findings"].empty_table()))
 
 
 def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -> pl.DataFrame:
@@ -132,7 +137,7 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
     for part in parts(tables):
         _check(Rows(part), [name for name in chosen if name not in _WHOLE], found)
     _check(Rows(tables), [name for name in chosen if name in _WHOLE], found)
-    return pl.concat([_EMPTY, *(each for name in chosen for each in found[name])])
+    return pl.concat([_none(), *(each for name in chosen for each in found[name])])
 
 
 def _check(rows: Rows, names: list[str], found: dict[str, list[pl.DataFrame]]) -> None:
@@ -146,7 +151,7 @@ def _check(rows: Rows, names: list[str], found: dict[str, list[pl.DataFrame]]) -
 def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
     """The findings of a rule with the columns that all findings have, sorted."""
     if found.is_empty():
-        return _EMPTY
+        return _none()
     if "frame" in found.columns:
         key = rows.places.select("frame", *FRAME_KEY)
         own = [name for name in FRAME_KEY if name in found.columns]
@@ -156,4 +161,8 @@ def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
     given = found.with_columns(
         pl.col("message").str.head(LONGEST), rule=pl.lit(name), severity=pl.lit(RULES[name].severity)
     )
-    return pl.concat([_EMPTY, given.select(column for column in _COLUMNS if column in given.columns)], how="diagonal")
+    return pl.concat([_none(), given.select(column for column in _COLUMNS if column in given.columns)], how="diagonal")
+
+
+def _none() -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(SCHEMAS["findings"].empty_table()))

@@ -44,7 +44,9 @@ def missing_attribute(rows: Rows) -> pl.LazyFrame:
     track = ["label_no", "sensor_no", "track", "name"]
     lacking = _of_objects(rows, missing.filter("for_track"))
     given = _of_objects(rows, rows.values.lazy().filter("is_track_level", ~pl.col("is_empty")))
-    first = lacking.join(given, on=track, how="anti", maintain_order="left").unique(track, keep="first", maintain_order=True)
+    first = lacking.join(given, on=track, how="anti", maintain_order="left").unique(
+        track, keep="first", maintain_order=True
+    )
     return pl.concat([for_rows, found(first, message)], how="diagonal")
 
 
@@ -85,7 +87,9 @@ def _at_rows(rows: Rows, values: pl.LazyFrame, message: pl.Expr) -> pl.LazyFrame
     return pl.concat(
         [
             found(
-                place.join(named, on="document", how="inner", maintain_order="left"), pl.col("__message"), text=pl.col("text")
+                place.join(named, on="document", how="inner", maintain_order="left"),
+                pl.col("__message"),
+                text=pl.col("text"),
             )
             for place in places
         ],

@@ -10,12 +10,13 @@ from arrow_labels.checks.rows import Rows
 
 def undefined_category(rows: Rows) -> pl.LazyFrame:
     """Annotations of a category that their release does not define."""
-    undefined = (
-        rows.categories_used.lazy()
-        .join(rows.definitions.categories.lazy(), on=["dataset", "category_id"], how="anti", nulls_equal=True)
+    undefined = rows.categories_used.lazy().join(
+        rows.definitions.categories.lazy(), on=["dataset", "category_id"], how="anti", nulls_equal=True
     )
     kept = ["dataset_no", "category_id"]
-    frame = rows.annotations.lazy().with_columns(rows.at("dataset_no")).join(undefined.select(kept), on=kept, how="semi")
+    frame = (
+        rows.annotations.lazy().with_columns(rows.at("dataset_no")).join(undefined.select(kept), on=kept, how="semi")
+    )
     return found(
         frame, pl.format("Expected a category that the release defines, got {}", "category_id"), pl.col("category_id")
     )
@@ -38,7 +39,9 @@ def several_categories(rows: Rows) -> pl.LazyFrame:
     """Tracks with annotations of several categories, on one sensor or on several: the first of another one."""
     frame = rows.annotations.lazy().filter(pl.col("track").is_not_null()).with_columns(rows.at("label_no"))
     track = ["label_no", "track"]
-    mixed = frame.group_by(track).agg(pl.col("category_id").min().alias("low"), pl.col("category_id").max().alias("high"))
+    mixed = frame.group_by(track).agg(
+        pl.col("category_id").min().alias("low"), pl.col("category_id").max().alias("high")
+    )
     mixed = mixed.filter(pl.col("low") != pl.col("high"))
     both = frame.join(mixed.select(track), on=track, how="semi")
     both = both.with_columns(rows.at("sensor_no", "frame_index")).sort("sensor_no", "frame_index", "annotation_index")

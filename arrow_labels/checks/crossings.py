@@ -155,9 +155,7 @@ def _meet(rings: Outlines, one: Places, two: Places) -> Flags:
     """Whether two edges whose boxes overlap have a point in common."""
     x, y, after = rings.x, rings.y, rings.after
     a, b, c, d = one, after[one], two, after[two]
-    sides = [
-        _side(x[p], y[p], x[q], y[q], x[r], y[r]) for p, q, r in ((a, b, c), (a, b, d), (c, d, a), (c, d, b))
-    ]
+    sides = [_side(x[p], y[p], x[q], y[q], x[r], y[r]) for p, q, r in ((a, b, c), (a, b, d), (c, d, a), (c, d, b))]
     return (sides[0] * sides[1] <= 0) & (sides[2] * sides[3] <= 0)
 
 

@@ -42,7 +42,9 @@ def non_finite_cuboid(rows: Rows) -> pl.LazyFrame:
 def non_positive_dimensions(rows: Rows) -> pl.LazyFrame:
     """Cuboids with a length, width or height that is not above 0."""
     wrong = rows.cuboids.lazy().filter(pl.any_horizontal(pl.col(name) <= 0 for name in DIMENSIONS))
-    return found(wrong, pl.format("Expected dimensions above 0, got {} x {} x {}", *DIMENSIONS), pl.concat_list(DIMENSIONS))
+    return found(
+        wrong, pl.format("Expected dimensions above 0, got {} x {} x {}", *DIMENSIONS), pl.concat_list(DIMENSIONS)
+    )
 
 
 def yaw_range(rows: Rows) -> pl.LazyFrame:
@@ -88,9 +90,13 @@ def _beyond(rows: Rows, rule: Limits) -> pl.LazyFrame:
     for name, (low, high) in rule.bounds.items():
         value = pl.col(name)
         if low is not None:
-            problems.append(pl.when(value < low).then(pl.format("a {} of at least {}, got {}", pl.lit(name), low, value)))
+            problems.append(
+                pl.when(value < low).then(pl.format("a {} of at least {}, got {}", pl.lit(name), low, value))
+            )
         if high is not None:
-            problems.append(pl.when(value > high).then(pl.format("a {} of at most {}, got {}", pl.lit(name), high, value)))
+            problems.append(
+                pl.when(value > high).then(pl.format("a {} of at most {}, got {}", pl.lit(name), high, value))
+            )
     if not problems:
         return _nothing(rows)
     wrong = cuboids.filter(pl.any_horizontal(problem.is_not_null() for problem in problems))

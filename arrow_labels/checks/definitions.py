@@ -59,9 +59,7 @@ def read_definitions(tables: LabelTables) -> Definitions:
         categories.with_columns(pl.Series("link_targets", targets, pl.List(pl.Int64)))
         .filter(pl.col("category_id").is_not_null())
         .unique(["dataset", "category_id"], keep="last", maintain_order=True),
-        specs.with_columns(
-            pl.Series("is_synced", synced, pl.Boolean), pl.Series("sensor_filter", filters, pl.String)
-        )
+        specs.with_columns(pl.Series("is_synced", synced, pl.Boolean), pl.Series("sensor_filter", filters, pl.String))
         .filter(pl.col("name").is_not_null())
         .unique(["dataset", "scope", "category_id", "name"], keep="last", maintain_order=True),
         [

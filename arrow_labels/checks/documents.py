@@ -84,7 +84,11 @@ def values(documents: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:
     specified = attributes.drop("default_value", "step", "dataset").with_columns(pl.lit(True).alias("is_specified"))
     known = outer.join(long, on="outer", how="inner", maintain_order="left").drop("outer")
     known = known.join(
-        specified, on=["dataset_no", "scope", "category_id", "name"], how="left", nulls_equal=True, maintain_order="left"
+        specified,
+        on=["dataset_no", "scope", "category_id", "name"],
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
     )
     flags = ("is_specified", "is_mandatory", "is_track_level", "is_synced")
     known = known.with_columns(pl.col(name).fill_null(False) for name in flags)

@@ -15,7 +15,9 @@ def duplicate_id(rows: Rows) -> pl.LazyFrame:
     repeated = frame.group_by("frame", "pixel").agg(pl.len(), pl.col("id").count().alias("ids"))
     repeated = repeated.filter(pl.col("len") > 1, pl.col("ids") > 0)
     later = _later(frame.join(repeated, on=["frame", "pixel"], how="semi"), "pixel")
-    return found(later, pl.format("Expected one annotation of id {} in the frame, got another", "pixel"), pl.col("pixel"))
+    return found(
+        later, pl.format("Expected one annotation of id {} in the frame, got another", "pixel"), pl.col("pixel")
+    )
 
 
 def duplicate_track(rows: Rows) -> pl.LazyFrame:
@@ -26,7 +28,9 @@ def duplicate_track(rows: Rows) -> pl.LazyFrame:
     )
     repeated = repeated.filter(pl.col("len") > 1, (pl.col("id") == 0) | (pl.col("low") != pl.col("high")))
     later = _later(frame.join(repeated, on=["frame", "track"], how="semi"), "track")
-    return found(later, pl.format("Expected one annotation of track {} on the frame, got another", "track"), pl.col("track"))
+    return found(
+        later, pl.format("Expected one annotation of track {} on the frame, got another", "track"), pl.col("track")
+    )
 
 
 def _later(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:

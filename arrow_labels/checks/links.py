@@ -20,7 +20,11 @@ def link_track(rows: Rows) -> pl.LazyFrame:
     ]
     missing = pl.concat(ends).join(tracks, on=[*LABEL_KEY, "track"], how="anti").sort(*LABEL_KEY, "link_index", "end")
     track = pl.col("track").cast(pl.String).fill_null("null")
-    return found(missing, pl.format("Expected a track of the label as {} of link {}, got {}", "end", "link_index", track), pl.col("track"))
+    return found(
+        missing,
+        pl.format("Expected a track of the label as {} of link {}, got {}", "end", "link_index", track),
+        pl.col("track"),
+    )
 
 
 def link_category(rows: Rows) -> pl.LazyFrame:
@@ -30,7 +34,9 @@ def link_category(rows: Rows) -> pl.LazyFrame:
     ends = (
         rows.table("links", [*LABEL_KEY, "link_index", "from_id", "to_id"])
         .lazy()
-        .join(tracks, left_on=[*LABEL_KEY, "from_id"], right_on=[*LABEL_KEY, "track"], how="inner", maintain_order="left")
+        .join(
+            tracks, left_on=[*LABEL_KEY, "from_id"], right_on=[*LABEL_KEY, "track"], how="inner", maintain_order="left"
+        )
         .join(
             tracks.select(*LABEL_KEY, "track", pl.col("category_id").alias("to_category")),
             left_on=[*LABEL_KEY, "to_id"],

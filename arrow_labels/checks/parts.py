@@ -42,7 +42,9 @@ def parts(tables: LabelTables, rows: int = PART_ROWS) -> Iterator[LabelTables]:
 def _numbers(samples: dict[str, pl.Series], rows: int) -> pl.DataFrame:
     """The part of each sample, in the order in which samples come."""
     counted = [
-        ids.rle().struct.unnest().select(pl.col("value").alias("sample_id"), pl.col("len") * (name in ANNOTATION_TABLES))
+        ids.rle()
+        .struct.unnest()
+        .select(pl.col("value").alias("sample_id"), pl.col("len") * (name in ANNOTATION_TABLES))
         for name, ids in samples.items()
     ]
     weights = pl.concat(counted).group_by("sample_id", maintain_order=True).agg(pl.col("len").sum().cast(pl.Int64))
@@ -51,7 +53,9 @@ def _numbers(samples: dict[str, pl.Series], rows: int) -> pl.DataFrame:
 
 def _places(ids: pl.Series, numbers: pl.DataFrame) -> pl.Series:
     runs = ids.rle().struct.unnest()
-    part = runs.join(numbers, left_on="value", right_on="sample_id", how="left", nulls_equal=True, maintain_order="left")
+    part = runs.join(
+        numbers, left_on="value", right_on="sample_id", how="left", nulls_equal=True, maintain_order="left"
+    )
     return part.select(pl.col("part").repeat_by("len").explode(empty_as_null=False)).to_series()
 
 

@@ -99,10 +99,14 @@ class Rows:
     def _spaces(self) -> pl.DataFrame:
         """Whether the sensors of labels see in "2D" or in "3D", where the label says so."""
         sensors = self.table("labels", [*LABEL_KEY, "sensors"]).unique(LABEL_KEY, keep="first")
-        sensors = sensors.with_columns(pl.int_ranges(pl.col("sensors").list.len(), dtype=pl.Int32).alias("sensor_index"))
+        sensors = sensors.with_columns(
+            pl.int_ranges(pl.col("sensors").list.len(), dtype=pl.Int32).alias("sensor_index")
+        )
         sensors = sensors.filter(pl.col("sensors").list.len() > 0).explode("sensors", "sensor_index")
         task = pl.col("sensors").struct.field("task_type")
-        in_space = pl.when(task.str.starts_with("pointcloud")).then(pl.lit("3D")).when(task.is_not_null()).then(pl.lit("2D"))
+        in_space = (
+            pl.when(task.str.starts_with("pointcloud")).then(pl.lit("3D")).when(task.is_not_null()).then(pl.lit("2D"))
+        )
         return sensors.select(*_SENSOR_KEY, in_space.alias("space"))
 
     def at(self, *columns: str) -> list[pl.Expr]:
@@ -207,7 +211,11 @@ class Rows:
     def categories_used(self) -> pl.DataFrame:
         """The categories that annotations of each release have: `dataset`, `dataset_no`, `category_id`."""
         used = self.tables.annotations.select("sample_id", "category_id").unique().collect()
-        return used.join(self.datasets, on="sample_id", how="inner").select("dataset", "dataset_no", "category_id").unique()
+        return (
+            used.join(self.datasets, on="sample_id", how="inner")
+            .select("dataset", "dataset_no", "category_id")
+            .unique()
+        )
 
     @cached_property
     def frame_sizes(self) -> pl.DataFrame:
@@ -215,7 +223,9 @@ class Rows:
         _, numbers = self._numbered
         ids = pl.col("point_annotations")
         frames = self.table("frames", [*FRAME_KEY, "point_annotations"]).with_columns(numbers["frames"])
-        return frames.filter(ids.list.len() > 0).select("frame", *FRAME_KEY, ids.list.len().cast(pl.Int64).alias("points"))
+        return frames.filter(ids.list.len() > 0).select(
+            "frame", *FRAME_KEY, ids.list.len().cast(pl.Int64).alias("points")
+        )
 
     @cached_property
     def point_ids(self) -> pl.DataFrame:
@@ -231,9 +241,11 @@ class Rows:
         """The number of points of point clouds whose sample says it: key of the sample's frame, `cloud_points`."""
         frames = self.table("sample_frames", [*_SAMPLE_FRAME, "extra"])
         frames = frames.filter(pl.col("extra").str.contains("point_count|num_points").fill_null(False))
-        return members_of(frames, "pcd", {"point_count": pl.Int64(), "num_points": pl.Int64()}).select(
-            *_SAMPLE_FRAME, pl.coalesce("point_count", "num_points").alias("cloud_points")
-        ).unique(_SAMPLE_FRAME, keep="first")
+        return (
+            members_of(frames, "pcd", {"point_count": pl.Int64(), "num_points": pl.Int64()})
+            .select(*_SAMPLE_FRAME, pl.coalesce("point_count", "num_points").alias("cloud_points"))
+            .unique(_SAMPLE_FRAME, keep="first")
+        )
 
     @cached_property
     def image_sizes(self) -> pl.DataFrame:
@@ -243,10 +255,19 @@ class Rows:
         told = members_of(told, "image", {"width": pl.Float64(), "height": pl.Float64()})
         sizes = [told.select(*_SAMPLE_FRAME, "width", "height")]
         rle = pl.col("rle").struct
-        masks = self.table("segments", [*_SAMPLE_FRAME, "rle"]).lazy().select(
-            *_SAMPLE_FRAME, width=rle.field("width").cast(pl.Float64), height=rle.field("height").cast(pl.Float64)
-        ).drop_nulls().unique(_SAMPLE_FRAME, keep="first").collect()
-        of_images = masks.join(images, on=_SAMPLE_FRAME, how="inner").select("sample_id", "image_url", "width", "height")
+        masks = (
+            self.table("segments", [*_SAMPLE_FRAME, "rle"])
+            .lazy()
+            .select(
+                *_SAMPLE_FRAME, width=rle.field("width").cast(pl.Float64), height=rle.field("height").cast(pl.Float64)
+            )
+            .drop_nulls()
+            .unique(_SAMPLE_FRAME, keep="first")
+            .collect()
+        )
+        of_images = masks.join(images, on=_SAMPLE_FRAME, how="inner").select(
+            "sample_id", "image_url", "width", "height"
+        )
         of_images = of_images.drop_nulls().unique(["sample_id", "image_url"], keep="first")
         sizes.append(images.join(of_images, on=["sample_id", "image_url"], how="inner").select(sizes[0].columns))
         sizes.append(masks.select(sizes[0].columns))
@@ -258,18 +279,44 @@ class Rows:
         """The distinct attributes of all annotations, frames and links, and which rows have them."""
         place = ["dataset_no", "space"]
         known = self.definitions.categories.select("dataset", "category_id", pl.lit(True).alias("known"))
-        annotations = self.annotations.select(
-            "frame", "annotation_index", "track", "category_id", pl.col("attributes").alias("text"), *self.at("dataset", *place)
-        ).join(known, on=["dataset", "category_id"], how="semi", nulls_equal=True, maintain_order="left").filter(pl.col("dataset_no").is_not_null())
+        annotations = (
+            self.annotations.select(
+                "frame",
+                "annotation_index",
+                "track",
+                "category_id",
+                pl.col("attributes").alias("text"),
+                *self.at("dataset", *place),
+            )
+            .join(known, on=["dataset", "category_id"], how="semi", nulls_equal=True, maintain_order="left")
+            .filter(pl.col("dataset_no").is_not_null())
+        )
         _, numbers = self._numbered
         nothing = pl.lit(None, pl.Int64).alias("category_id")
-        frames = self.table("frames", ["image_attributes"]).with_columns(numbers["frames"]).select(
-            "frame", nothing, pl.col("image_attributes").alias("text"), *self.at(*place)
-        ).filter(pl.col("dataset_no").is_not_null())
-        links = self.table("links", [*LABEL_KEY, "from_id", "attributes"]).join(
-            self.track_categories, left_on=[*LABEL_KEY, "from_id"], right_on=[*LABEL_KEY, "track"], how="inner", maintain_order="left"
-        ).filter("defined").select(
-            *LABEL_KEY, pl.col("from_id").alias("track"), "dataset_no", pl.lit(None, pl.String).alias("space"), "category_id", pl.col("attributes").alias("text")
+        frames = (
+            self.table("frames", ["image_attributes"])
+            .with_columns(numbers["frames"])
+            .select("frame", nothing, pl.col("image_attributes").alias("text"), *self.at(*place))
+            .filter(pl.col("dataset_no").is_not_null())
+        )
+        links = (
+            self.table("links", [*LABEL_KEY, "from_id", "attributes"])
+            .join(
+                self.track_categories,
+                left_on=[*LABEL_KEY, "from_id"],
+                right_on=[*LABEL_KEY, "track"],
+                how="inner",
+                maintain_order="left",
+            )
+            .filter("defined")
+            .select(
+                *LABEL_KEY,
+                pl.col("from_id").alias("track"),
+                "dataset_no",
+                pl.lit(None, pl.String).alias("space"),
+                "category_id",
+                pl.col("attributes").alias("text"),
+            )
         )
         parts = {"object": annotations, "image": frames, "link": links}
         parts = {scope: part.with_columns(pl.lit(scope).alias("scope")) for scope, part in parts.items()}
@@ -298,7 +345,9 @@ class Rows:
     @cached_property
     def _attributes(self) -> pl.DataFrame:
         names = self.datasets.select("dataset", "dataset_no").unique()
-        return self.definitions.attributes.join(names, on="dataset", how="inner", nulls_equal=True, maintain_order="left")
+        return self.definitions.attributes.join(
+            names, on="dataset", how="inner", nulls_equal=True, maintain_order="left"
+        )
 
     @cached_property
     def values(self) -> pl.DataFrame:

@@ -33,7 +33,9 @@ def outside_keyframes(rows: Rows) -> pl.LazyFrame:
     beyond = limits.filter((pl.col("start") < pl.col("first")) | (pl.col("stop") > pl.col("last")))
     outside = ordered.join(beyond, on=_TRACK, how="inner", maintain_order="left")
     outside = outside.filter((frame < pl.col("first")) | (frame > pl.col("last")))
-    message = pl.format("Expected interpolated rows between the keyframes, frames {} to {}, got one before or after", "first", "last")
+    message = pl.format(
+        "Expected interpolated rows between the keyframes, frames {} to {}, got one before or after", "first", "last"
+    )
     return found(outside, message, frame)
 
 
@@ -85,7 +87,12 @@ def hole(rows: Rows) -> pl.LazyFrame:
     frame = pl.col("frame_index")
     ordered = rows.tracks.lazy().with_columns(frame.shift(1).alias("before"), same_object().alias("goes_on"))
     after = ordered.filter("goes_on", ~pl.col("is_keyframe"), frame - pl.col("before") > 1)
-    message = pl.format("Expected frames {} to {} of track {}, or a keyframe after the hole, got neither", pl.col("before") + 1, frame - 1, "track")
+    message = pl.format(
+        "Expected frames {} to {} of track {}, or a keyframe after the hole, got neither",
+        pl.col("before") + 1,
+        frame - 1,
+        "track",
+    )
     return found(after, message, frame)
 
 
@@ -99,9 +106,7 @@ def frame_index(rows: Rows) -> pl.LazyFrame:
 def null_timestamp(rows: Rows) -> pl.LazyFrame:
     """Frames without a timestamp, of a sensor that has timestamps on other frames."""
     time = pl.col("timestamp")
-    lacking = [
-        frames.filter(time.is_null(), time.is_not_null().any().over(sensor)) for frames, sensor in _clocks(rows)
-    ]
+    lacking = [frames.filter(time.is_null(), time.is_not_null().any().over(sensor)) for frames, sensor in _clocks(rows)]
     return found(pl.concat(lacking, how="diagonal"), pl.lit("Expected a timestamp as on other frames, got none"))
 
 
@@ -147,5 +152,8 @@ def sensor_order(rows: Rows) -> pl.LazyFrame:
     both = labels.join(samples, on="sample_id", how="inner", maintain_order="left")
     differ = (pl.col("count") != pl.col("expected_count")) | (listed(pl.col("names")) != listed(pl.col("expected")))
     wrong = both.filter(differ & (pl.max_horizontal("count", "expected_count") > 0))
-    texts = [pl.when(pl.col(name).list.len() > 0).then(listed(pl.col(name))).fill_null("none") for name in ("expected", "names")]
+    texts = [
+        pl.when(pl.col(name).list.len() > 0).then(listed(pl.col(name))).fill_null("none")
+        for name in ("expected", "names")
+    ]
     return found(wrong, pl.format("Expected the sensors of the sample, {}, got {}", *texts), pl.col("names"))

@@ -179,10 +179,26 @@ FORMS: dict[str, list[Pair]] = {
             ),
         ),
         (
-            linked(3) | {"dataset": linked(3)["dataset"] | {"samples": [
-                {"uuid": "s", "labels": {"ground-truth": {"attributes": frame(
-                    cuboid(1), cuboid(3, x=9.0, category_id=2),
-                    links=[{"from_id": 1, "to_id": 3, "attributes": {"relation": "tows"}}])}}}]}},
+            linked(3)
+            | {
+                "dataset": linked(3)["dataset"]
+                | {
+                    "samples": [
+                        {
+                            "uuid": "s",
+                            "labels": {
+                                "ground-truth": {
+                                    "attributes": frame(
+                                        cuboid(1),
+                                        cuboid(3, x=9.0, category_id=2),
+                                        links=[{"from_id": 1, "to_id": 3, "attributes": {"relation": "tows"}}],
+                                    )
+                                }
+                            },
+                        }
+                    ]
+                }
+            },
             linked(3),
         ),
     ],
