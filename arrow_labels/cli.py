@@ -1,7 +1,8 @@
 """The command line: calls public functions, and prints what they give.
 
 Results go to standard output and everything else to standard error; tables are drawn on a terminal and are plain text
-elsewhere. Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use; 130 interrupted.
+elsewhere. Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use; 130
+interrupted.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 Integers = npt.NDArray[np.int64]
 
-_PIECE = 1 << 22
+_PIECE: Final = 1 << 22
 """Runs that are looked at together."""
 
 
@@ -27,7 +30,7 @@ def shared_pixels(one: pl.Series, two: pl.Series) -> Integers:
     sizes = (one.list.len() + two.list.len()).cast(pl.Int64).cum_sum().to_numpy()
     cuts = np.searchsorted(sizes, np.arange(_PIECE, (sizes[-1] if len(sizes) else 0) + _PIECE, _PIECE))
     cuts = np.unique(np.concatenate([[0], cuts, [len(one)]]))
-    found = [_shared(one[start:stop], two[start:stop]) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+    found = [_shared(one[start:stop], two[start:stop]) for start, stop in pairwise(cuts)]
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 

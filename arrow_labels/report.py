@@ -47,7 +47,8 @@ table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: .35rem .7rem; border-top: 1px solid var(--line); vertical-align: top; }
 th { color: var(--dim); font-weight: 500; white-space: nowrap; }
 td { overflow-wrap: anywhere; } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.sample_id { min-width: 19rem; } td.labelset { min-width: 9.5rem; } td.message { min-width: 20rem; } td.value { font-family: ui-monospace, monospace; }
+td.sample_id { min-width: 19rem; }
+td.labelset { min-width: 9.5rem; } td.message { min-width: 20rem; } td.value { font-family: ui-monospace, monospace; }
 .more { padding: .5rem 1rem; margin: 0; border-top: 1px solid var(--line); }
 @media (max-width: 50rem) { summary { grid-template-columns: 1fr auto auto; } summary .finds { grid-column: 1 / -1; } }
 """
@@ -109,7 +110,8 @@ def _section(rule: str, severity: str, number: int, rows: pl.DataFrame) -> str:
     return (
         f'<details><summary><code>{_text(rule)}</code><span class="{_text(severity)}">{_text(severity)}</span>'
         f'<span class="number">{number:,}</span><span class="finds dim">{_text(finds)}</span></summary>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}</details>\n'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"{more}</details>\n"
     )
 
 

@@ -83,6 +83,8 @@ LAYERS = (
     "checks.crossings",
     "checks.outlines",
     "checks.parts",
+    "checks.places",
+    "checks.sizes",
     "checks.rows",
     "checks.ids",
     "checks.categories",

@@ -6,7 +6,6 @@ import polars as pl
 
 from arrow_labels.checks.found import found, listed
 from arrow_labels.checks.rows import Rows
-from arrow_labels.schema import LABEL_KEY
 
 
 def undefined_attribute(rows: Rows) -> pl.LazyFrame:

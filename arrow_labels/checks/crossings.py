@@ -94,7 +94,8 @@ def _is_star(rings: Outlines) -> Flags:
     turn = np.where(certain, turn, 0.0)
     one_way = (np.minimum.reduceat(turn, rings.starts) > 0) | (np.maximum.reduceat(turn, rings.starts) < 0)
     rounds = total((y < 0) & (y[rings.after] >= 0), rings)
-    return one_way & (rounds == 1)
+    star: Flags = one_way & (rounds == 1)
+    return star
 
 
 def _without_repeats(rings: Outlines) -> Outlines:

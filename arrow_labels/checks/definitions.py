@@ -91,7 +91,8 @@ def _warning_rules(tables: LabelTables) -> list[tuple[str | None, dict[str, Any]
 
 
 def _bounds(rule: dict[str, Any]) -> dict[str, tuple[float | None, float | None]]:
-    low, high = (rule.get(bound) if isinstance(rule.get(bound), dict) else {} for bound in ("min", "max"))
+    given = [rule.get(bound) for bound in ("min", "max")]
+    low, high = (each if isinstance(each, dict) else {} for each in given)
     return {name: (_number(low.get(axis)), _number(high.get(axis))) for name, axis in _AXES.items()}
 
 

@@ -5,6 +5,7 @@ Annotations of one track repeat their attributes on every frame: a text is read 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -44,9 +45,25 @@ _STRUCTS: Final = {
 }
 
 
-def documents(rows: pl.DataFrame) -> pl.DataFrame:
-    """The distinct documents of rows with the columns of `KEY`, with their number `document`."""
-    return rows.select(KEY).unique(maintain_order=True).with_row_index("document")
+def documented(parts: Mapping[str, pl.DataFrame]) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """The distinct documents of rows, each with its number `document`; and the rows with that in place of the text.
+
+    Parameters
+    ----------
+    parts : mapping of str to DataFrame
+        For each scope, "object", "image" and "link", rows with those of the columns of `KEY` that they have.
+    """
+    keyed = {}
+    for scope, part in parts.items():
+        nothing = {"space": pl.lit(None, pl.String), "category_id": pl.lit(None, pl.Int64)}
+        lacking = [value.alias(name) for name, value in nothing.items() if name not in part.columns]
+        keyed[scope] = part.with_columns(pl.lit(scope).alias("scope"), *lacking)
+    distinct = pl.concat([part.select(KEY) for part in keyed.values()])
+    distinct = distinct.unique(maintain_order=True).with_row_index("document")
+    return distinct, {
+        scope: part.join(distinct, on=KEY, how="left", nulls_equal=True, maintain_order="left").drop(KEY)
+        for scope, part in keyed.items()
+    }
 
 
 def values(documents: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:
@@ -55,7 +72,7 @@ def values(documents: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     documents : DataFrame
-        What `documents` gives.
+        What `documented` gives.
     attributes : DataFrame
         The definitions, with `dataset_no`.
 
@@ -151,7 +168,7 @@ def _choices(known: pl.DataFrame) -> pl.DataFrame:
 
 
 def missing_values(documents: pl.DataFrame, given: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:
-    """Mandatory attributes without a value: `document`, `name`, `text` (null), `for_track` (one row's value is enough)."""
+    """Mandatory attributes without a value: `document`, `name`, `text` (null); `for_track`: one row's value will do."""
     mandatory = attributes.filter(
         pl.col("is_mandatory"), (pl.col("scope") != "link") | pl.col("is_track_level").fill_null(True)
     ).with_columns(for_track=(pl.col("scope") == "object") & pl.col("is_track_level").fill_null(False))

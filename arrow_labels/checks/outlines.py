@@ -6,6 +6,7 @@ caches.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -43,10 +44,7 @@ def measures(points: pl.Series, types: pl.Series) -> pl.DataFrame:
     ends = np.cumsum(counts)
     cuts = np.searchsorted(ends, np.arange(_PIECE, int(counts.sum()) + _PIECE, _PIECE))
     cuts = np.unique(np.concatenate([[0], cuts, [len(counts)]]))
-    pieces = [
-        _piece(points[start:stop], counts[start:stop], kinds[start:stop])
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    pieces = [_piece(points[start:stop], counts[start:stop], kinds[start:stop]) for start, stop in pairwise(cuts)]
     return pl.concat([_piece(points.clear(), counts[:0], kinds[:0]), *pieces])
 
 
@@ -99,8 +97,8 @@ def _areas(outlines: Outlines, z: Floats, in_space: bool) -> tuple[Flags, Flags]
     """
     axes = [outlines.x, outlines.y, *([z] if in_space else [])]
     steps = [axis - axis[outlines.first] for axis in axes]
-    size = sum(np.abs(axis) for axis in axes)
-    noise = ROUNDING * _limit(size, outlines, minimum=False) * total(sum(np.abs(step) for step in steps), outlines)
+    size, extent = (np.abs(np.stack(each)).sum(axis=0) for each in (axes, steps))
+    noise = ROUNDING * _limit(size, outlines, minimum=False) * total(extent, outlines)
     found = []
     for a, b in ((0, 1), (1, 2), (2, 0)) if in_space else ((0, 1),):
         cross = steps[a] * steps[b][outlines.after] - steps[a][outlines.after] * steps[b]

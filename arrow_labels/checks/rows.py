@@ -14,17 +14,17 @@ from typing import Final
 import polars as pl
 
 from arrow_labels.checks.definitions import Definitions, read_definitions
-from arrow_labels.checks.documents import KEY, documents, missing_values, values
+from arrow_labels.checks.documents import documented, missing_values, values
 from arrow_labels.checks.outlines import measures
-from arrow_labels.expressions.json_values import members
+from arrow_labels.checks.places import SENSOR, numbered, spaces, with_numbers
+from arrow_labels.checks.sizes import SAMPLE_FRAME, cloud_sizes, image_sizes
 from arrow_labels.schema import ANNOTATION_TABLES, FRAME_KEY, LABEL_KEY
 from arrow_labels.tables import LabelTables
 
 _ROW: Final = (
     *("annotation_index", "id", "track_id", "category_id", "type", "is_keyframe", "index", "attributes", "timestamp"),
 )
-_SENSOR_KEY: Final = (*LABEL_KEY, "sensor_index")
-_SAMPLE_FRAME: Final = ("sample_id", "sensor_index", "frame_index")
+_OWNER: Final = ("dataset", "dataset_no", "space")
 _TEXTS: Final = ("attributes", "extra", "sensor", "category", "sample_id", "labelset")
 _OBJECT: Final = ("sensor_no", "track", "frame_index")
 
@@ -54,26 +54,7 @@ class Rows:
 
     @cached_property
     def _numbered(self) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-        """The places, and the number of the place of each row of the annotation tables and of `frames`."""
-        names = (*ANNOTATION_TABLES, "frames")
-        runs, lengths = [], {}
-        for name in names:
-            keys = self.table(name, FRAME_KEY)
-            # Rows of a frame stand together: one key is looked up for all of them.
-            new = keys.select(
-                pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)) for key in FRAME_KEY)
-                | (pl.int_range(pl.len()) == 0)
-            ).to_series()
-            runs.append(keys.filter(new))
-            lengths[name] = new.cum_sum().cast(pl.UInt32) - 1
-        found = pl.concat(runs)
-        places = found.unique(maintain_order=True).with_row_index("frame")
-        numbers = found.join(places, on=FRAME_KEY, how="left", nulls_equal=True, maintain_order="left")["frame"]
-        done, made = 0, {}
-        for name, run in zip(names, runs, strict=True):
-            made[name] = numbers.slice(done, run.height).gather(lengths[name]).alias("frame")
-            done += run.height
-        return places, made
+        return numbered({name: self.table(name, FRAME_KEY) for name in (*ANNOTATION_TABLES, "frames")})
 
     @cached_property
     def places(self) -> pl.DataFrame:
@@ -82,32 +63,15 @@ class Rows:
         `label_no`, `sensor_no`; `dataset` and `dataset_no`, where its release defines categories, and whether it does,
         `defined`; the frame's time in the sample, `sample_timestamp`; and `space`, "2D" or "3D".
         """
-        places, _ = self._numbered
-        for name, key in (("label_no", LABEL_KEY), ("sensor_no", _SENSOR_KEY)):
-            numbers = places.select(key).unique(maintain_order=True).with_row_index(name)
-            places = places.join(numbers, on=key, how="left", nulls_equal=True, maintain_order="left")
-        sample = ["sample_id", "sensor_index", "frame_index"]
-        times = self.table("sample_frames", [*sample, "timestamp"]).unique(sample, keep="first")
+        times = self.table("sample_frames", [*SAMPLE_FRAME, "timestamp"]).unique(SAMPLE_FRAME, keep="first")
         return (
-            places.join(self.datasets, on="sample_id", how="left", maintain_order="left")
-            .join(times, on=sample, how="left", maintain_order="left")
+            with_numbers(self._numbered[0])
+            .join(self.datasets, on="sample_id", how="left", maintain_order="left")
+            .join(times, on=SAMPLE_FRAME, how="left", maintain_order="left")
             .rename({"timestamp": "sample_timestamp"})
-            .join(self._spaces(), on=_SENSOR_KEY, how="left", maintain_order="left")
+            .join(spaces(self.table("labels", [*LABEL_KEY, "sensors"])), on=SENSOR, how="left", maintain_order="left")
             .with_columns(pl.col("dataset_no").is_not_null().alias("defined"))
         )
-
-    def _spaces(self) -> pl.DataFrame:
-        """Whether the sensors of labels see in "2D" or in "3D", where the label says so."""
-        sensors = self.table("labels", [*LABEL_KEY, "sensors"]).unique(LABEL_KEY, keep="first")
-        sensors = sensors.with_columns(
-            pl.int_ranges(pl.col("sensors").list.len(), dtype=pl.Int32).alias("sensor_index")
-        )
-        sensors = sensors.filter(pl.col("sensors").list.len() > 0).explode("sensors", "sensor_index")
-        task = pl.col("sensors").struct.field("task_type")
-        in_space = (
-            pl.when(task.str.starts_with("pointcloud")).then(pl.lit("3D")).when(task.is_not_null()).then(pl.lit("2D"))
-        )
-        return sensors.select(*_SENSOR_KEY, in_space.alias("space"))
 
     def at(self, *columns: str) -> list[pl.Expr]:
         """Columns of the places, for rows that have `frame`."""
@@ -181,9 +145,9 @@ class Rows:
 
     @cached_property
     def keyframe_limits(self) -> pl.DataFrame:
-        """The `first` and the `last` keyframe of each track, null without one; whether it has rows that are `interpolated`.
+        """The `first` and `last` keyframe of each track, null without one; its first and last row, `start`, `stop`.
 
-        And its own first and last frames, `start` and `stop`.
+        And whether it has rows that are `interpolated`.
         """
         frame, is_set = pl.col("frame_index"), pl.col("is_keyframe").fill_null(True)
         at_keyframe = pl.when(is_set).then(frame)
@@ -238,94 +202,35 @@ class Rows:
 
     @cached_property
     def cloud_sizes(self) -> pl.DataFrame:
-        """The number of points of point clouds whose sample says it: key of the sample's frame, `cloud_points`."""
-        frames = self.table("sample_frames", [*_SAMPLE_FRAME, "extra"])
-        frames = frames.filter(pl.col("extra").str.contains("point_count|num_points").fill_null(False))
-        return (
-            members_of(frames, "pcd", {"point_count": pl.Int64(), "num_points": pl.Int64()})
-            .select(*_SAMPLE_FRAME, pl.coalesce("point_count", "num_points").alias("cloud_points"))
-            .unique(_SAMPLE_FRAME, keep="first")
-        )
+        """See `sizes.cloud_sizes`."""
+        return cloud_sizes(self.table("sample_frames", [*SAMPLE_FRAME, "extra"]))
 
     @cached_property
     def image_sizes(self) -> pl.DataFrame:
         """`frame`, `width` and `height` in pixels of the frames whose image has a size that is known."""
-        images = self.table("sample_frames", [*_SAMPLE_FRAME, "image_url", "extra"]).unique(_SAMPLE_FRAME, keep="first")
-        told = images.filter(pl.col("extra").str.contains("width").fill_null(False))
-        told = members_of(told, "image", {"width": pl.Float64(), "height": pl.Float64()})
-        sizes = [told.select(*_SAMPLE_FRAME, "width", "height")]
-        rle = pl.col("rle").struct
-        masks = (
-            self.table("segments", [*_SAMPLE_FRAME, "rle"])
-            .lazy()
-            .select(
-                *_SAMPLE_FRAME, width=rle.field("width").cast(pl.Float64), height=rle.field("height").cast(pl.Float64)
-            )
-            .drop_nulls()
-            .unique(_SAMPLE_FRAME, keep="first")
-            .collect()
-        )
-        of_images = masks.join(images, on=_SAMPLE_FRAME, how="inner").select(
-            "sample_id", "image_url", "width", "height"
-        )
-        of_images = of_images.drop_nulls().unique(["sample_id", "image_url"], keep="first")
-        sizes.append(images.join(of_images, on=["sample_id", "image_url"], how="inner").select(sizes[0].columns))
-        sizes.append(masks.select(sizes[0].columns))
-        known = pl.concat(sizes).drop_nulls().unique(_SAMPLE_FRAME, keep="first", maintain_order=True)
-        return self.places.join(known, on=_SAMPLE_FRAME, how="inner").select("frame", "width", "height")
+        images = self.table("sample_frames", [*SAMPLE_FRAME, "image_url", "extra"])
+        known = image_sizes(images, self.table("segments", [*SAMPLE_FRAME, "rle"]))
+        return self.places.join(known, on=SAMPLE_FRAME, how="inner").select("frame", "width", "height")
 
     @cached_property
     def _documented(self) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
         """The distinct attributes of all annotations, frames and links, and which rows have them."""
-        place = ["dataset_no", "space"]
-        known = self.definitions.categories.select("dataset", "category_id", pl.lit(True).alias("known"))
-        annotations = (
-            self.annotations.select(
-                "frame",
-                "annotation_index",
-                "track",
-                "category_id",
-                pl.col("attributes").alias("text"),
-                *self.at("dataset", *place),
-            )
-            .join(known, on=["dataset", "category_id"], how="semi", nulls_equal=True, maintain_order="left")
-            .filter(pl.col("dataset_no").is_not_null())
+        known = self.definitions.categories.select("dataset", "category_id")
+        annotations = self.annotations.select(
+            "frame", "annotation_index", "track", "category_id", pl.col("attributes").alias("text"), *self.at(*_OWNER)
+        ).join(known, on=["dataset", "category_id"], how="semi", nulls_equal=True, maintain_order="left")
+        frames = self.table("frames", ["image_attributes"]).with_columns(self._numbered[1]["frames"])
+        frames = frames.select("frame", pl.col("image_attributes").alias("text"), *self.at(*_OWNER))
+        links = self.table("links", [*LABEL_KEY, "from_id", "attributes"]).join(
+            self.track_categories,
+            left_on=[*LABEL_KEY, "from_id"],
+            right_on=[*LABEL_KEY, "track"],
+            how="inner",
+            maintain_order="left",
         )
-        _, numbers = self._numbered
-        nothing = pl.lit(None, pl.Int64).alias("category_id")
-        frames = (
-            self.table("frames", ["image_attributes"])
-            .with_columns(numbers["frames"])
-            .select("frame", nothing, pl.col("image_attributes").alias("text"), *self.at(*place))
-            .filter(pl.col("dataset_no").is_not_null())
-        )
-        links = (
-            self.table("links", [*LABEL_KEY, "from_id", "attributes"])
-            .join(
-                self.track_categories,
-                left_on=[*LABEL_KEY, "from_id"],
-                right_on=[*LABEL_KEY, "track"],
-                how="inner",
-                maintain_order="left",
-            )
-            .filter("defined")
-            .select(
-                *LABEL_KEY,
-                pl.col("from_id").alias("track"),
-                "dataset_no",
-                pl.lit(None, pl.String).alias("space"),
-                "category_id",
-                pl.col("attributes").alias("text"),
-            )
-        )
+        links = links.rename({"from_id": "track", "attributes": "text"})
         parts = {"object": annotations, "image": frames, "link": links}
-        parts = {scope: part.with_columns(pl.lit(scope).alias("scope")) for scope, part in parts.items()}
-        distinct = documents(pl.concat([part.select(KEY) for part in parts.values()]))
-        made = {
-            scope: part.join(distinct, on=KEY, how="left", nulls_equal=True, maintain_order="left").drop(KEY)
-            for scope, part in parts.items()
-        }
-        return distinct, made
+        return documented({scope: part.filter(pl.col("dataset_no").is_not_null()) for scope, part in parts.items()})
 
     @cached_property
     def annotation_documents(self) -> pl.DataFrame:
@@ -358,12 +263,6 @@ class Rows:
     def missing_values(self) -> pl.DataFrame:
         """See `documents.missing_values`."""
         return missing_values(self._documented[0], self.values, self._attributes)
-
-
-def members_of(frames: pl.DataFrame, name: str, wanted: dict[str, pl.DataType]) -> pl.DataFrame:
-    """Rows with members of an object within the object `extra`."""
-    inner = members(frames["extra"], {name: (name, None)})[name]
-    return frames.hstack(members(inner, {column: (column, dtype) for column, dtype in wanted.items()}))
 
 
 def same_object(rows: int = 1) -> pl.Expr:

@@ -4,10 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
-from cases import FORMS, Json, frame, infinite, release, segment, tables, vector
+from check_cases import FORMS, Json, frame, infinite, masked, release, segment, tables, vector
 from generate import TASK_TYPES
 from generate import release as generated
 from hypothesis import HealthCheck, given, settings
@@ -49,11 +48,7 @@ def test_numbers_that_are_not_finite(rule: str, table: str) -> None:
 
 
 def test_what_masks_say_is_found(tmp_path: Path) -> None:
-    url = tmp_path / "a.png"
-    url.write_bytes(al.encode_bitmap(np.array([[0, 1], [7, 7]], np.uint32)))
-    label = release(frame(segment(1), segment(2), segmentation_bitmap={"url": str(url)}))
-    (tmp_path / "release.json").write_text(json.dumps(label))
-    read = al.read_labels(str(tmp_path / "release.json"), masks=True)
+    read = masked(tmp_path)
     found = check_labels(read)
     assert found.select("rule", "value").rows() == [("unlisted-pixels", "7"), ("no-pixels", "2")]
     assert check_labels(dataclasses.replace(read, findings=None)).is_empty()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 import arrow_labels as al
@@ -395,3 +397,21 @@ def infinite(table: str) -> al.LabelTables:
 
 def tables(document: Json) -> al.LabelTables:
     return al.decode_labels([json.loads(json.dumps(document))])
+
+
+def masked(folder: Path) -> al.LabelTables:
+    """Tables whose masks were read: a segment without a pixel, and an id that no annotation has."""
+    (folder / "a.png").write_bytes(al.encode_bitmap(np.array([[0, 1], [7, 7]], np.uint32)))
+    label = release(frame(segment(1), segment(2), segmentation_bitmap={"url": "a.png"}))
+    (folder / "release.json").write_text(json.dumps(label))
+    return al.read_labels(str(folder / "release.json"), masks=True)
+
+
+def example(rule: str, folder: Path) -> dict[str, Any]:
+    """The first finding of what breaks a rule."""
+    of_numbers = {"non-finite-points": "vectors", "non-finite-cuboid": "cuboids"}
+    if rule in FORMS:
+        read = tables(FORMS[rule][0][0])
+    else:
+        read = infinite(of_numbers[rule]) if rule in of_numbers else masked(folder)
+    return al.check_labels(read, rules=[rule]).row(0, named=True)
