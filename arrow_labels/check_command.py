@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from arrow_labels.checks import check_labels
+from arrow_labels.checks.found import worded
 from arrow_labels.masks import read_masks
 from arrow_labels.read import Progress, iter_labels
 from arrow_labels.report import html_report
@@ -65,7 +66,7 @@ def findings_of(tables: LabelTables, rules: Collection[str] | None) -> pl.DataFr
         pl.lit("error").alias("severity"),
         "sample_id",
         "labelset",
-        pl.format("{} - at `{}` in {}", *(pl.col(name).fill_null("-") for name in ("error", "path", "source"))).alias(
+        worded("{} - at `{}` in {}", *(pl.col(name).fill_null("-") for name in ("error", "path", "source"))).alias(
             "message"
         ),
     )

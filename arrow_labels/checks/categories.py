@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from arrow_labels.checks.found import found
+from arrow_labels.checks.found import found, worded
 from arrow_labels.checks.rows import Rows
 
 
@@ -18,7 +18,7 @@ def undefined_category(rows: Rows) -> pl.LazyFrame:
         rows.annotations.lazy().with_columns(rows.at("dataset_no")).join(undefined.select(kept), on=kept, how="semi")
     )
     return found(
-        frame, pl.format("Expected a category that the release defines, got {}", "category_id"), pl.col("category_id")
+        frame, worded("Expected a category that the release defines, got {}", "category_id"), pl.col("category_id")
     )
 
 
@@ -27,7 +27,7 @@ def unused_category(rows: Rows) -> pl.LazyFrame:
     unused = rows.definitions.categories.lazy().join(
         rows.categories_used.lazy(), on=["dataset", "category_id"], how="anti", nulls_equal=True
     )
-    message = pl.format(
+    message = worded(
         "Expected annotations of category {} `{}`, got none",
         "category_id",
         pl.col("name").fill_null(""),
@@ -44,10 +44,12 @@ def several_categories(rows: Rows) -> pl.LazyFrame:
     )
     mixed = mixed.filter(pl.col("low") != pl.col("high"))
     both = frame.join(mixed.select(track), on=track, how="semi")
-    both = both.with_columns(rows.at("sensor_no", "frame_index")).sort("sensor_no", "frame_index", "annotation_index")
+    both = both.with_columns(rows.at("sensor_index", "frame_index")).sort(
+        "sensor_index", "frame_index", "annotation_index"
+    )
     first = both.with_columns(pl.col("category_id").first().over(track).alias("first"))
     first = first.filter(pl.col("category_id") != pl.col("first")).unique(track, keep="first", maintain_order=True)
-    message = pl.format("Expected category {} as before on track {}, got {}", "first", "track", "category_id")
+    message = worded("Expected category {} as before on track {}, got {}", "first", "track", "category_id")
     return found(first, message, pl.col("category_id"))
 
 
@@ -59,7 +61,7 @@ def no_instances(rows: Rows) -> pl.LazyFrame:
     frame = rows.annotations.lazy().with_columns(rows.at("dataset_no")).join(used.select(key), on=key, how="semi")
     frame = frame.sort("frame", "annotation_index")
     first = frame.with_columns(pl.col("track").first().over("frame", "category_id").alias("first"))
-    message = pl.format(
+    message = worded(
         "Expected one object of category {} on the frame, as it has no instances, got track {} beside {}",
         "category_id",
         "track",

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from arrow_labels.checks.definitions import Intersections, Limits
-from arrow_labels.checks.found import found, listed
+from arrow_labels.checks.found import found, listed, worded
 from arrow_labels.checks.rows import Rows, same_object
 from arrow_labels.expressions.columns import DIMENSIONS, POSITION, QUATERNION
 from arrow_labels.expressions.overlap import overlapping_pairs
@@ -36,21 +36,21 @@ def non_finite_cuboid(rows: Rows) -> pl.LazyFrame:
     missing += [pl.when(~pl.col(name).is_finite()).then(pl.lit(name)) for name in ("yaw", *QUATERNION)]
     wrong = rows.cuboids.lazy().filter(pl.any_horizontal(each.is_not_null() for each in missing))
     names = pl.concat_list(missing).list.drop_nulls()
-    return found(wrong, pl.format("Expected finite numbers, got a null, NaN or infinity for {}", listed(names)), names)
+    return found(wrong, worded("Expected finite numbers, got a null, NaN or infinity for {}", listed(names)), names)
 
 
 def non_positive_dimensions(rows: Rows) -> pl.LazyFrame:
     """Cuboids with a length, width or height that is not above 0."""
     wrong = rows.cuboids.lazy().filter(pl.any_horizontal(pl.col(name) <= 0 for name in DIMENSIONS))
     return found(
-        wrong, pl.format("Expected dimensions above 0, got {} x {} x {}", *DIMENSIONS), pl.concat_list(DIMENSIONS)
+        wrong, worded("Expected dimensions above 0, got {} x {} x {}", *DIMENSIONS), pl.concat_list(DIMENSIONS)
     )
 
 
 def yaw_range(rows: Rows) -> pl.LazyFrame:
     """Cuboids with a yaw that is not between -pi and pi."""
     wrong = rows.cuboids.lazy().filter(pl.col("yaw").abs() > math.pi + ROUNDED, pl.col("yaw").is_finite())
-    return found(wrong, pl.format("Expected a yaw from -pi to pi radians, got {}", "yaw"), pl.col("yaw"))
+    return found(wrong, worded("Expected a yaw from -pi to pi radians, got {}", "yaw"), pl.col("yaw"))
 
 
 def quaternion_norm(rows: Rows) -> pl.LazyFrame:
@@ -58,7 +58,7 @@ def quaternion_norm(rows: Rows) -> pl.LazyFrame:
     squares = [pl.col(name) * pl.col(name) for name in QUATERNION]
     norm = (squares[0] + squares[1] + squares[2] + squares[3]).sqrt()
     wrong = rows.cuboids.lazy().filter((norm - 1).abs() > UNIT, norm.is_not_nan())
-    message = pl.format("Expected a quaternion of length 1, got {}", norm.round(6))
+    message = worded("Expected a quaternion of length 1, got {}", norm.round(6))
     return found(wrong, message, pl.concat_list(QUATERNION))
 
 
@@ -73,7 +73,7 @@ def yaw_rotation(rows: Rows) -> pl.LazyFrame:
     lying = (x * z - w * y).abs() < 0.5 - 1e-4  # half the sine of the pitch
     turned = turned.filter(lying).with_columns(yaw((x, y, z, w)).alias("__heading"))
     wrong = turned.filter(wrapped(pl.col("yaw") - pl.col("__heading")).abs() > ANGLE)
-    message = pl.format("Expected the yaw of the rotation, {}, got {}", pl.col("__heading").round(6), "yaw")
+    message = worded("Expected the yaw of the rotation, {}, got {}", pl.col("__heading").round(6), "yaw")
     return found(wrong, message, pl.col("yaw"))
 
 
@@ -90,13 +90,9 @@ def _beyond(rows: Rows, rule: Limits) -> pl.LazyFrame:
     for name, (low, high) in rule.bounds.items():
         value = pl.col(name)
         if low is not None:
-            problems.append(
-                pl.when(value < low).then(pl.format("a {} of at least {}, got {}", pl.lit(name), low, value))
-            )
+            problems.append(pl.when(value < low).then(worded("a {} of at least {}, got {}", pl.lit(name), low, value)))
         if high is not None:
-            problems.append(
-                pl.when(value > high).then(pl.format("a {} of at most {}, got {}", pl.lit(name), high, value))
-            )
+            problems.append(pl.when(value > high).then(worded("a {} of at most {}, got {}", pl.lit(name), high, value)))
     if not problems:
         return _nothing(rows)
     wrong = cuboids.filter(pl.any_horizontal(problem.is_not_null() for problem in problems))
@@ -122,7 +118,7 @@ def intersecting_cuboids(rows: Rows) -> pl.LazyFrame:
     rows_of_pairs = pl.concat(pairs).select(
         *FRAME_KEY, "track_id", "iou_3d", annotation_index="annotation_index_other", track="track_id_other"
     )
-    message = pl.format(
+    message = worded(
         "Expected no intersection with track {}, got one of {} of their volume",
         pl.col("track_id").fill_null(-1),
         pl.col("iou_3d").round(6),
@@ -146,7 +142,7 @@ def changed_dimensions(rows: Rows) -> pl.LazyFrame:
     before = [pl.col(name).shift(1).alias(f"{name}_before") for name in DIMENSIONS]
     changed = changing.with_columns(*before, (same_object() & apart).alias("changed")).filter("changed")
     first = changed.unique(track, keep="first", maintain_order=True)
-    message = pl.format(
+    message = worded(
         "Expected {} x {} x {} as before on the track, got {} x {} x {}",
         *(f"{name}_before" for name in DIMENSIONS),
         *DIMENSIONS,
@@ -163,7 +159,7 @@ def speed(rows: Rows) -> pl.LazyFrame:
         pl.when(same_object() & (seconds >= MIN_SECONDS)).then(metres / seconds).alias("speed")
     )
     fast = moved.filter(pl.col("speed").is_finite(), pl.col("speed") > MAX_SPEED)
-    message = pl.format("Expected a speed up to {} m/s, got {}", pl.lit(MAX_SPEED), pl.col("speed").round(1))
+    message = worded("Expected a speed up to {} m/s, got {}", pl.lit(MAX_SPEED), pl.col("speed").round(1))
     return found(fast, message, pl.col("speed").round(3))
 
 

@@ -29,6 +29,17 @@ def found(
     return rows.select(*place, *track, message.alias("message"), text.alias("value"))
 
 
+def worded(template: str, *values: str | pl.Expr) -> pl.Expr:
+    """A text with values in the place of each pair of braces; null where one is null.
+
+    As `pl.format`, which in Polars 2.1 panics on some columns in chunks.
+    """
+    texts = [pl.lit(text) for text in template.split("{}")]
+    columns = [pl.col(value) if isinstance(value, str) else value for value in values]
+    between = [part for column, text in zip(columns, texts[1:], strict=True) for part in (column, text)]
+    return pl.concat_str([texts[0], *between])
+
+
 def json(value: pl.Expr) -> pl.Expr:
     """The JSON text of values of any type, null for null."""
     text = pl.struct(value.alias("v")).struct.json_encode().str.slice(5).str.head(-1)  # of {"v":…}

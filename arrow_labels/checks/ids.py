@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from arrow_labels.checks.found import found
+from arrow_labels.checks.found import found, worded
 from arrow_labels.checks.rows import Rows
 from arrow_labels.schema import FRAME_KEY
 
@@ -15,9 +15,7 @@ def duplicate_id(rows: Rows) -> pl.LazyFrame:
     repeated = frame.group_by("frame", "pixel").agg(pl.len(), pl.col("id").count().alias("ids"))
     repeated = repeated.filter(pl.col("len") > 1, pl.col("ids") > 0)
     later = _later(frame.join(repeated, on=["frame", "pixel"], how="semi"), "pixel")
-    return found(
-        later, pl.format("Expected one annotation of id {} in the frame, got another", "pixel"), pl.col("pixel")
-    )
+    return found(later, worded("Expected one annotation of id {} in the frame, got another", "pixel"), pl.col("pixel"))
 
 
 def duplicate_track(rows: Rows) -> pl.LazyFrame:
@@ -29,7 +27,7 @@ def duplicate_track(rows: Rows) -> pl.LazyFrame:
     repeated = repeated.filter(pl.col("len") > 1, (pl.col("id") == 0) | (pl.col("low") != pl.col("high")))
     later = _later(frame.join(repeated, on=["frame", "track"], how="semi"), "track")
     return found(
-        later, pl.format("Expected one annotation of track {} on the frame, got another", "track"), pl.col("track")
+        later, worded("Expected one annotation of track {} on the frame, got another", "track"), pl.col("track")
     )
 
 
@@ -41,9 +39,14 @@ def _later(frame: pl.LazyFrame, key: str) -> pl.LazyFrame:
 
 def different_ids(rows: Rows) -> pl.LazyFrame:
     """The first annotation of each track whose `id` is not its `track_id`."""
-    frame = rows.annotations.lazy().filter(pl.col("id") != pl.col("track_id")).with_columns(rows.at("sensor_no"))
+    frame = (
+        rows.annotations.lazy()
+        .filter(pl.col("id") != pl.col("track_id"))
+        .with_columns(rows.at("sensor_no", "frame_index"))
+    )
+    frame = frame.sort("sensor_no", "frame_index", "annotation_index")
     first = frame.unique(["sensor_no", "track"], keep="first", maintain_order=True)
-    return found(first, pl.format("Expected an id that is the track_id {}, got {}", "track", "id"), pl.col("id"))
+    return found(first, worded("Expected an id that is the track_id {}, got {}", "track", "id"), pl.col("id"))
 
 
 def unlisted_points(rows: Rows) -> pl.LazyFrame:
@@ -51,13 +54,13 @@ def unlisted_points(rows: Rows) -> pl.LazyFrame:
     points = rows.point_ids.lazy().filter(pl.col("pixel") != 0)
     annotated = rows.annotations.lazy().select("frame", "pixel")
     unlisted = points.join(annotated, on=["frame", "pixel"], how="anti").sort("frame", "pixel")
-    return found(unlisted, pl.format("Expected an annotation of the point id {}, got none", "pixel"), pl.col("pixel"))
+    return found(unlisted, worded("Expected an annotation of the point id {}, got none", "pixel"), pl.col("pixel"))
 
 
 def no_points(rows: Rows) -> pl.LazyFrame:
     """Segments of frames with point ids of which no point has theirs."""
     empty = rows.segments.lazy().filter(pl.col("point_count") == 0)
-    return found(empty, pl.format("Expected points of id {}, got none", "pixel"), pl.col("pixel"))
+    return found(empty, worded("Expected points of id {}, got none", "pixel"), pl.col("pixel"))
 
 
 def point_count(rows: Rows) -> pl.LazyFrame:
@@ -78,7 +81,7 @@ def point_count(rows: Rows) -> pl.LazyFrame:
     told = counts.join(usual, on=sample, how="left").join(rows.cloud_sizes.lazy(), on=sample, how="left")
     expected = pl.coalesce("cloud_points", "usual")
     other = told.filter(pl.col("points") != expected).select(*FRAME_KEY, "points", expected.alias("expected"))
-    return found(other, pl.format("Expected {} point ids, one a point, got {}", "expected", "points"), pl.col("points"))
+    return found(other, worded("Expected {} point ids, one a point, got {}", "expected", "points"), pl.col("points"))
 
 
 def unlisted_pixels(rows: Rows) -> pl.LazyFrame:

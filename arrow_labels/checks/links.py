@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from arrow_labels.checks.found import found
+from arrow_labels.checks.found import found, worded
 from arrow_labels.checks.rows import Rows
 from arrow_labels.schema import LABEL_KEY
 
@@ -22,7 +22,7 @@ def link_track(rows: Rows) -> pl.LazyFrame:
     track = pl.col("track").cast(pl.String).fill_null("null")
     return found(
         missing,
-        pl.format("Expected a track of the label as {} of link {}, got {}", "end", "link_index", track),
+        worded("Expected a track of the label as {} of link {}, got {}", "end", "link_index", track),
         pl.col("track"),
     )
 
@@ -48,7 +48,7 @@ def link_category(rows: Rows) -> pl.LazyFrame:
         .join(targets, on=["dataset", "category_id"], how="inner", nulls_equal=True, maintain_order="left")
     )
     wrong = ends.filter(~pl.col("to_category").is_in(pl.col("link_targets"))).rename({"from_id": "track"})
-    message = pl.format(
+    message = worded(
         "Expected link {} to lead from category {} to one of [{}], got {}",
         "link_index",
         "category_id",

@@ -48,7 +48,8 @@ def _numbers(samples: dict[str, pl.Series], rows: int) -> pl.DataFrame:
         for name, ids in samples.items()
     ]
     weights = pl.concat(counted).group_by("sample_id", maintain_order=True).agg(pl.col("len").sum().cast(pl.Int64))
-    return weights.select("sample_id", ((pl.col("len").cum_sum() - pl.col("len")) // rows).alias("part"))
+    before = pl.col("len").cum_sum() - pl.col("len")
+    return weights.select("sample_id", (before // rows).rle_id().alias("part"))
 
 
 def _places(ids: pl.Series, numbers: pl.DataFrame) -> pl.Series:

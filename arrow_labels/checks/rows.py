@@ -99,7 +99,7 @@ class Rows:
         """The annotations of all tracks of sequences, in the order of sensor, track and frame."""
         columns = ("frame", "annotation_index", "track", "category_id", "is_keyframe")
         rows = self.annotations.select(columns).with_columns(self.at("sensor_no", "frame_index"))
-        return rows.filter(pl.col("track").is_not_null()).sort(_OBJECT, maintain_order=True)
+        return rows.filter(pl.col("track").is_not_null()).sort(*_OBJECT, "annotation_index", maintain_order=True)
 
     @cached_property
     def cuboids(self) -> pl.DataFrame:
@@ -114,7 +114,7 @@ class Rows:
             *self.at("sensor_no"),
             time=pl.coalesce("timestamp", *self.at("sample_timestamp")),
         )
-        return rows.filter(pl.col("track").is_not_null()).sort(_OBJECT, maintain_order=True)
+        return rows.filter(pl.col("track").is_not_null()).sort(*_OBJECT, "annotation_index", maintain_order=True)
 
     @cached_property
     def vectors(self) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from arrow_labels.checks.found import found, listed
+from arrow_labels.checks.found import found, listed, worded
 from arrow_labels.checks.rows import Rows, same_object
 from arrow_labels.expressions.interpolation_error import interpolation_error
 from arrow_labels.schema import FRAME_KEY, LABEL_KEY
@@ -23,7 +23,7 @@ def no_keyframe(rows: Rows) -> pl.LazyFrame:
     without = rows.keyframe_limits.lazy().filter(pl.col("first").is_null())
     ordered = rows.tracks.lazy().join(without, on=_TRACK, how="semi", maintain_order="left")
     first = ordered.unique(_TRACK, keep="first", maintain_order=True)
-    return found(first, pl.format("Expected a keyframe on track {}, got none", "track"))
+    return found(first, worded("Expected a keyframe on track {}, got none", "track"))
 
 
 def outside_keyframes(rows: Rows) -> pl.LazyFrame:
@@ -33,7 +33,7 @@ def outside_keyframes(rows: Rows) -> pl.LazyFrame:
     beyond = limits.filter((pl.col("start") < pl.col("first")) | (pl.col("stop") > pl.col("last")))
     outside = ordered.join(beyond, on=_TRACK, how="inner", maintain_order="left")
     outside = outside.filter((frame < pl.col("first")) | (frame > pl.col("last")))
-    message = pl.format(
+    message = worded(
         "Expected interpolated rows between the keyframes, frames {} to {}, got one before or after", "first", "last"
     )
     return found(outside, message, frame)
@@ -50,7 +50,7 @@ def not_interpolated(rows: Rows) -> pl.LazyFrame:
     if not found_in:
         return found(rows.tracks.clear().lazy(), pl.lit(""))
     wrong = pl.concat(found_in).join(ordered, on=[*_TRACK, "frame_index"], how="left").unique(_TRACK, keep="first")
-    message = pl.format(
+    message = worded(
         "Expected rows that follow from the keyframes, got one that is {} off (pixels, metres or radians)",
         pl.col("off").round(6),
     )
@@ -87,7 +87,7 @@ def hole(rows: Rows) -> pl.LazyFrame:
     frame = pl.col("frame_index")
     ordered = rows.tracks.lazy().with_columns(frame.shift(1).alias("before"), same_object().alias("goes_on"))
     after = ordered.filter("goes_on", ~pl.col("is_keyframe"), frame - pl.col("before") > 1)
-    message = pl.format(
+    message = worded(
         "Expected frames {} to {} of track {}, or a keyframe after the hole, got neither",
         pl.col("before") + 1,
         frame - 1,
@@ -100,7 +100,7 @@ def frame_index(rows: Rows) -> pl.LazyFrame:
     """Annotations whose `index` is not that of their frame."""
     other = rows.annotations.lazy().filter(pl.col("index").is_not_null()).with_columns(rows.at("frame_index"))
     other = other.filter(pl.col("index") != pl.col("frame_index"))
-    return found(other, pl.format("Expected the index of the frame, got {}", "index"), pl.col("index"))
+    return found(other, worded("Expected the index of the frame, got {}", "index"), pl.col("index"))
 
 
 def null_timestamp(rows: Rows) -> pl.LazyFrame:
@@ -118,7 +118,7 @@ def timestamp_order(rows: Rows) -> pl.LazyFrame:
         same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in sensor)
         timed = timed.with_columns(pl.col("timestamp").shift(1).alias("before"))
         wrong.append(timed.filter(same, pl.col("timestamp") <= pl.col("before")))
-    message = pl.format("Expected a timestamp after {}, got {}", "before", "timestamp")
+    message = worded("Expected a timestamp after {}, got {}", "before", "timestamp")
     return found(pl.concat(wrong, how="diagonal"), message, pl.col("timestamp"))
 
 
@@ -135,7 +135,7 @@ def frame_count(rows: Rows) -> pl.LazyFrame:
     theirs = rows.table("sample_frames", [*_SENSOR]).lazy().group_by(_SENSOR).agg(pl.len().alias("expected"))
     both = own.agg(pl.len()).join(theirs, on=_SENSOR, how="inner", maintain_order="left")
     other = both.filter(pl.col("len") != pl.col("expected")).with_columns(pl.lit(None, pl.Int32).alias("frame_index"))
-    return found(other, pl.format("Expected {} frames as in the sample, got {}", "expected", "len"), pl.col("len"))
+    return found(other, worded("Expected {} frames as in the sample, got {}", "expected", "len"), pl.col("len"))
 
 
 def sensor_order(rows: Rows) -> pl.LazyFrame:
@@ -156,4 +156,4 @@ def sensor_order(rows: Rows) -> pl.LazyFrame:
         pl.when(pl.col(name).list.len() > 0).then(listed(pl.col(name))).fill_null("none")
         for name in ("expected", "names")
     ]
-    return found(wrong, pl.format("Expected the sensors of the sample, {}, got {}", *texts), pl.col("names"))
+    return found(wrong, worded("Expected the sensors of the sample, {}, got {}", *texts), pl.col("names"))

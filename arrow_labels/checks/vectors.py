@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from arrow_labels.checks.found import found
+from arrow_labels.checks.found import found, worded
 from arrow_labels.checks.rows import Rows
 
 _VERTICES = {"bbox": (2, 2), "polygon": (3, None), "polyline": (2, None), "point": (1, 1)}
@@ -16,7 +16,7 @@ def vertex_count(rows: Rows) -> pl.LazyFrame:
     high = pl.col("type").replace_strict({"bbox": 2, "point": 1}, default=None, return_dtype=pl.Int64)
     wrong = rows.vectors.lazy().filter((pl.col("vertices") < low) | (pl.col("vertices") > high))
     or_more = pl.when(high.is_null()).then(pl.lit(" or more")).otherwise(pl.lit(""))
-    message = pl.format("Expected a {} of {}{} vertices, got {}", "type", low, or_more, "vertices")
+    message = worded("Expected a {} of {}{} vertices, got {}", "type", low, or_more, "vertices")
     return found(wrong, message, pl.col("vertices"))
 
 
@@ -35,13 +35,13 @@ def swapped_corners(rows: Rows) -> pl.LazyFrame:
 def zero_area(rows: Rows) -> pl.LazyFrame:
     """Bounding boxes and polygons without an area: all vertices are on a line."""
     wrong = rows.vectors.lazy().filter(~pl.col("has_area"))
-    return found(wrong, pl.format("Expected a {} with an area, got all vertices on a line", "type"))
+    return found(wrong, worded("Expected a {} with an area, got all vertices on a line", "type"))
 
 
 def repeated_vertices(rows: Rows) -> pl.LazyFrame:
     """Polygons and polylines with a vertex that equals the next one, a polygon's last one its first."""
     wrong = rows.vectors.lazy().filter(pl.col("repeats").is_not_null())
-    message = pl.format("Expected neighbouring vertices to differ, got vertex {} equal to the next", "repeats")
+    message = worded("Expected neighbouring vertices to differ, got vertex {} equal to the next", "repeats")
     return found(wrong, message, pl.col("repeats"))
 
 
@@ -62,5 +62,5 @@ def outside_image(rows: Rows) -> pl.LazyFrame:
     beyond = (pl.min_horizontal("xmin", "ymin") < 0) | (pl.col("xmax") > pl.col("width"))
     wrong = frame.filter("is_flat", "is_finite", beyond | (pl.col("ymax") > pl.col("height")))
     limits = ["xmin", "ymin", "xmax", "ymax"]
-    message = pl.format("Expected points within {} x {} pixels, got {}, {} to {}, {}", "width", "height", *limits)
+    message = worded("Expected points within {} x {} pixels, got {}, {} to {}, {}", "width", "height", *limits)
     return found(wrong, message, pl.concat_list(limits))
