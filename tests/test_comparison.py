@@ -167,7 +167,7 @@ def test_masks_and_points() -> None:
         assert found["columns"].list.join(",").to_list() == ["geometry", "geometry", "", ""]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(releases(), releases(), st.sampled_from(("id", "overlap")))
 def test_any_releases_can_be_compared(one: Any, two: Any, match: Any) -> None:
     a, b = (al.decode_labels([document], on_error="collect") for document in (one, two))

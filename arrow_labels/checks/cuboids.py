@@ -89,9 +89,13 @@ def _beyond(rows: Rows, rule: Limits) -> pl.LazyFrame:
     for name, (low, high) in rule.bounds.items():
         value = pl.col(name)
         if low is not None:
-            problems.append(pl.when(value < low).then(worded("a {} of at least {}, got {}", pl.lit(name), low, value)))
+            problems.append(
+                pl.when(value < low).then(worded("a {} of at least {}, got {}", pl.lit(name), pl.lit(low), value))
+            )
         if high is not None:
-            problems.append(pl.when(value > high).then(worded("a {} of at most {}, got {}", pl.lit(name), high, value)))
+            problems.append(
+                pl.when(value > high).then(worded("a {} of at most {}, got {}", pl.lit(name), pl.lit(high), value))
+            )
     if not problems:
         return _nothing(rows)
     wrong = cuboids.filter(pl.any_horizontal(problem.is_not_null() for problem in problems))

@@ -64,7 +64,7 @@ def test_the_committed_samples_are_clean(name: str) -> None:
     assert check_labels(al.read_labels(str(DATA / name / "release.json"), masks=True)).rows() == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(releases())
 def test_any_release_can_be_checked(document: Json) -> None:
     found = check_labels(al.decode_labels([document], on_error="collect"))
