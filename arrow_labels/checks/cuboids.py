@@ -88,14 +88,10 @@ def _beyond(rows: Rows, rule: Limits) -> pl.LazyFrame:
     problems = []
     for name, (low, high) in rule.bounds.items():
         value = pl.col(name)
-        if low is not None:
-            problems.append(
-                pl.when(value < low).then(worded("a {} of at least {}, got {}", pl.lit(name), pl.lit(low), value))
-            )
-        if high is not None:
-            problems.append(
-                pl.when(value > high).then(worded("a {} of at most {}, got {}", pl.lit(name), pl.lit(high), value))
-            )
+        for limit, word in ((low, "least"), (high, "most")):
+            if limit is not None:
+                said = worded("a {} of at {} {}, got {}", pl.lit(name), pl.lit(word), pl.lit(limit), value)
+                problems.append(pl.when(value < limit if word == "least" else value > limit).then(said))
     if not problems:
         return _nothing(rows)
     wrong = cuboids.filter(pl.any_horizontal(problem.is_not_null() for problem in problems))

@@ -57,6 +57,22 @@ def test_a_ring_of_many_vertices() -> None:
     assert measured([ring, turned, broken])["crosses"].to_list() == [False, False, True]
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("tip", [1.5, 2.0, 2.5])
+@pytest.mark.parametrize("spike", ["steep", "slanted"])
+def test_a_spike_that_reaches_an_edge(spike: str, turns: int, tip: float) -> None:
+    """Short of it, on it, and beyond, from each side; and of an edge that begins beyond the foot of the spike."""
+    steep = [(0, 0), (2, 0), (2, 4), (0, 4), (0, 3), (tip, 2), (0, 1)]
+    wide = [(4, 5), (0.2, 4.8), (3.8, 4.6), (0.2, 4.4), (3.8, 4.2)]
+    slanted = [(0, 0), (1.5, 0), (2, tip), (2.5, 0), (4, 0), *wide, (3, 2.5), (1, 1.5), (0, 5)]
+    ring = np.array(steep if spike == "steep" else slanted, float)
+    ring = ring @ np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), turns)
+    flipped = ring * [1, -1]
+    for each in (ring, ring[::-1], flipped):
+        found = measured([[(float(x), float(y)) for x, y in each]])
+        assert found["crosses"].to_list() == [tip >= 2] == [not shapely.Polygon(each).is_valid]
+
+
 def test_pieces_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     rings = [[(float(x), float(y)) for x, y in rng.integers(0, 5, (rng.integers(0, 8), 2))] for _ in range(100)]
