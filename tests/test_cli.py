@@ -472,7 +472,7 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
     status, printed = on_a_terminal("inspect", DRIVE, NO_COLOR="1")
     assert status == 0
-    assert "12,224" in printed
+    assert "13,515" in printed
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", printed)
 
 
