@@ -11,6 +11,8 @@ from arrow_labels.bitmap import (
     rle_to_mask,
 )
 from arrow_labels.bitmap_files import read_bitmap, write_bitmap
+from arrow_labels.checks import check_labels
+from arrow_labels.comparison import Comparison, compare_labels
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -53,6 +55,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ArrowLabelsError",
     "BitmapError",
+    "Comparison",
     "DecodeError",
     "ExprLabels",
     "FetchError",
@@ -64,7 +67,9 @@ __all__ = [
     "TargetError",
     "WorkerError",
     "bitmap_runs",
+    "check_labels",
     "coco_to_rle",
+    "compare_labels",
     "convert_labels",
     "decode_bitmap",
     "decode_labels",

@@ -1,7 +1,8 @@
 """The command line: calls public functions, and prints what they give.
 
 Results go to standard output and everything else to standard error; tables are drawn on a terminal and are plain text
-elsewhere. Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use; 130 interrupted.
+elsewhere. Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
+from arrow_labels.check_command import CheckFormat, findings_of, print_findings, read_tables
+from arrow_labels.checks import RULES
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
@@ -51,7 +54,7 @@ _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
 
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
-    epilog="Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use.",
+    epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
@@ -233,6 +236,46 @@ def inspect(
                 if shown.height:
                     print_table(title, shown.columns, shown.rows())
         _end(found["rejects"].height)
+
+
+@app.command(epilog="Example: arrow-labels check release.json --format html > report.html")
+def check(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Files, folders, globs or URLs of label JSON, or a folder that `convert` wrote.",
+            show_default=False,
+        ),
+    ],
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this rule, or several with commas; may be given again."),
+    ] = None,
+    labelset: _Labelsets = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Fetch the bitmaps of frames, for the rules about pixels.")
+    ] = False,
+    output: Annotated[CheckFormat, typer.Option("--format", help="How to print.")] = "table",
+    storage_option: _StorageOptions = None,
+) -> None:
+    """Say what is wrong in labels.
+
+    Exit status 1 if there are errors, or records that cannot be read; warnings alone are 0. The README lists the rules.
+    """
+    options = _storage_options(storage_option)
+    chosen = [name.strip() for given in rules or () for name in given.split(",")]
+    if unknown := [name for name in chosen if name not in RULES]:
+        raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
+    with _reported():
+        with _progress("check", quiet=False) as (progress, _):
+            tables = read_tables(
+                sources, labelsets=labelset or None, masks=masks, storage_options=options, progress=progress
+            )
+        found = findings_of(tables, chosen or None)
+        print_findings(found, output, sources)
+        if "error" in found["severity"]:
+            raise typer.Exit(1)
 
 
 @app.command(epilog="Example: arrow-labels schema cuboids")

@@ -24,7 +24,7 @@ from arrow_labels.write.parquet import read_parquet, write_parquet
 
 DATA = Path(__file__).parent / "data"
 STREET, DRIVE = str(DATA / "street"), str(DATA / "drive" / "release.json")
-COMMANDS = ("convert", "restore", "inspect", "schema")
+COMMANDS = ("convert", "restore", "inspect", "check", "schema")
 BAD = b'{"annotations": [{"id": "x", "category_id": 0}]}'
 GOOD = b'{"annotations": [{"id": 1, "category_id": 0}]}'
 SIGNATURE = "X-Amz-Signature=secret"
@@ -472,7 +472,7 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
     status, printed = on_a_terminal("inspect", DRIVE, NO_COLOR="1")
     assert status == 0
-    assert "12,224" in printed
+    assert "13,515" in printed
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", printed)
 
 
@@ -480,20 +480,21 @@ SLOW = """
 import sys, time
 import arrow_labels as al
 from arrow_labels import cli
+from arrow_labels.write import convert
 
-def slow(source, **options):
+def slow(job, progress):
     yield al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
     print("reading", flush=True)
     time.sleep(60)
 
-al.iter_labels = slow
+convert.prepared = slow
 cli.main()
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
 def test_interrupted_in_the_middle(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", SLOW, "convert", "x", str(tmp_path / "out")]
+    arguments = [sys.executable, "-c", SLOW, "convert", str(DRIVE), str(tmp_path / "out")]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stderr is not None
