@@ -36,6 +36,8 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.delta import read_delta, write_delta
+from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 __version__ = "0.1.0"
@@ -69,6 +71,8 @@ __all__ = [
     "point_categories",
     "point_indices",
     "read_bitmap",
+    "read_delta",
+    "read_iceberg",
     "read_labels",
     "read_masks",
     "read_parquet",
@@ -76,6 +80,8 @@ __all__ = [
     "rle_to_mask",
     "semantic_map",
     "write_bitmap",
+    "write_delta",
+    "write_iceberg",
     "write_parquet",
     "write_release",
 ]

@@ -38,7 +38,7 @@ _WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """Most rows and bytes of a row group."""
 
     rows: int
@@ -100,7 +100,7 @@ def write_parquet(
         if value < 1:
             raise ValueError(f"{name}: expected a positive number, got {value}")
     parts = [tables] if isinstance(tables, LabelTables) else tables
-    limits = _Limits(row_group_rows, row_group_bytes)
+    limits = Limits(row_group_rows, row_group_bytes)
     codec = {"compression": compression, "compression_level": compression_level}
     replace_folder(
         open_folder(target, storage_options), mode, lambda folder, file: _write(parts, folder, file, limits, codec)
@@ -163,7 +163,7 @@ def read_parquet(
 
 
 def _write(
-    parts: Iterable[LabelTables], folder: Folder, file: str, limits: _Limits, codec: dict[str, Any]
+    parts: Iterable[LabelTables], folder: Folder, file: str, limits: Limits, codec: dict[str, Any]
 ) -> dict[str, list[Part]]:
     """Write each table as a file of this name, a row group at a time."""
     with ExitStack() as stack:
@@ -174,7 +174,7 @@ def _write(
                 stack.callback(_close, files[name])
                 writers[name] = pq.ParquetWriter(files[name], schema, **codec)
                 stack.callback(_close, writers[name])
-        for name, group in _row_groups(parts, limits):
+        for name, group in row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
                 writers[name].write_table(group, row_group_size=group.num_rows)
             rows[name] += group.num_rows
@@ -193,7 +193,7 @@ def _close(item: Any) -> None:
         item.close()
 
 
-def _row_groups(parts: Iterable[LabelTables], limits: _Limits) -> Iterator[tuple[str, pa.Table]]:
+def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
     """The rows of all parts as row groups, each with the name of its table."""
     waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
     rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)
