@@ -85,6 +85,7 @@ LAYERS = (
     "expressions",
     "",
     "terminal",
+    "formats",
     "cli",
 )
 """Every module, each after those that it may import; "" is the package itself."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import shown
+from arrow_labels.sources import MANIFEST, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 _IS_NEW: Final = pa.field("_is_new", pa.bool_())
 """Column of what is merged: false in the rows that only say which key is replaced."""
+
+
+_SMALL: Final = ("datasets", "categories", "attribute_specs", "samples", "labels", "rejects", "findings")
+"""Tables whose order no index tells, or whose rows are few. They are written as one batch: deltalake deals out batches
+to as many threads as there are cores, and so loses the order of what comes in several."""
 
 
 class _Place(NamedTuple):
@@ -108,7 +113,7 @@ def write_delta(
     True
     """
     check_mode(mode)
-    by = _partition_columns(partition_by)
+    by = partition_columns(partition_by)
     places = {name: _Place(name, f"{os.fspath(uri).rstrip('/')}/{name}", by, storage_options) for name in SCHEMAS}
     found = {name: _open(place) for name, place in places.items()}
     if mode == "error":
@@ -182,7 +187,8 @@ def read_delta(
     return in_order(found, keys)
 
 
-def _partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
+def partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
+    """The columns that divide tables; a `ValueError` if there is none of that name, or it cannot divide them."""
     by = [partition_by] if isinstance(partition_by, str) else list(partition_by or ())
     for column in by:
         types = {schema.field(column).type for schema in SCHEMAS.values() if column in schema.names}
@@ -210,8 +216,10 @@ def _open(place: _Place) -> DeltaTable | None:
 def _check(place: _Place, table: DeltaTable | None) -> None:
     """Refuse a table that cannot take the rows."""
     if table is None:
-        if "://" not in place.uri and Path(place.uri).is_dir() and any(Path(place.uri).iterdir()):
-            raise TargetError(f"Expected a Delta table or nothing, got other files - in {place.uri}: use another place")
+        if (Path(place.uri).parent / MANIFEST).exists():
+            raise TargetError(
+                f"Expected a Delta table or nothing, got Parquet files - in {place.uri}: use another folder"
+            )
         return
     missing_columns(place.name, _schema(table), shown(place.uri))
     divided = table.metadata().partition_columns
@@ -261,7 +269,7 @@ def _write(
                 continue
             write_deltalake(
                 place.uri if table is None else _grown(place, table),
-                read(place.name),
+                _rows(place.name, read),
                 mode=mode,
                 partition_by=place.columns or None,
                 name=place.name,
@@ -292,7 +300,13 @@ def _upsert(place: _Place, read: Reader, rows: int, keys: pa.Table, message: Com
                     commit_properties=message,
                 )
             if rows or table.get_add_actions().num_rows:
-                _merge(_grown(place, table), read(place.name), keys, message)
+                _merge(_grown(place, table), _rows(place.name, read), keys, message)
+
+
+def _rows(name: str, read: Reader) -> pa.RecordBatchReader:
+    """The rows of a table to write."""
+    rows = read(name)
+    return rows.read_all().combine_chunks().to_reader() if name in _SMALL else rows
 
 
 def _merge(table: DeltaTable, new: pa.RecordBatchReader, keys: pa.Table, message: CommitProperties) -> None:
@@ -310,7 +324,7 @@ def _merge(table: DeltaTable, new: pa.RecordBatchReader, keys: pa.Table, message
 
     # New rows carry no key to match: joined by their own, each would meet every row of its label.
     same = [
-        f"(stored.{name} IS NOT DISTINCT FROM written._gone_{name} AND NOT written.{_IS_NEW.name})"
+        f"(stored.{name} IS NOT DISTINCT FROM written._gone_{name}) AND NOT written.{_IS_NEW.name}"
         if keys[name].null_count
         else f"stored.{name} = written._gone_{name}"
         for name in keys.column_names

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 _LIMITS: Final = Limits(rows=1 << 20, bytes=64 << 20)
 _FILE_BYTES: Final = 256 << 20
 """A file that is larger gets no more rows: a delete reads files whole."""
+
+_FILTERS: Final = Lock()
+"""Held while filters of warnings are others: they are those of the whole process."""
 
 
 class _Place(NamedTuple):
@@ -122,7 +126,7 @@ def write_iceberg(
     targets = {}
     try:
         with _as_target_error(place):
-            place.catalog.create_namespace_if_not_exists(place.namespace)
+            _make_namespace(place)
             for name, table in found.items():
                 targets[name] = _made(place, name, made) if table is None else _grown(name, table)
         _write_files(parts, place, targets, files)
@@ -239,6 +243,15 @@ def _check(place: _Place, name: str, table: Table) -> None:
         )
 
 
+def _make_namespace(place: _Place) -> None:
+    try:
+        place.catalog.create_namespace_if_not_exists(place.namespace)
+    except Exception:
+        # Another writer may have made it in the meantime; each catalog has its own error for that.
+        if not place.catalog.namespace_exists(place.namespace):
+            raise
+
+
 def _described(name: str) -> pa.Schema:
     """The schema of a table with what its columns mean."""
     return pa.schema([field.with_metadata({"doc": DESCRIPTIONS[name][field.name]}) for field in SCHEMAS[name]])
@@ -316,7 +329,7 @@ def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | Non
             table.refresh()
             with table.transaction() as transaction:
                 if replaced is not None and table.current_snapshot() is not None:
-                    with warnings.catch_warnings():
+                    with _FILTERS, warnings.catch_warnings():
                         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
                         transaction.delete(replaced, snapshot_properties=summary)
                 if paths:

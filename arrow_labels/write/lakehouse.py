@@ -42,8 +42,9 @@ def chosen_tables(tables: Collection[str] | None) -> list[str]:
 def refuse_existing(names: Collection[str], where: str) -> None:
     """Refuse tables that are there, for ``mode="error"``."""
     if names:
+        some = ", ".join(f"`{name}`" for name in [*names][:3]) + (", …" if len(names) > 3 else "")
         raise TargetError(
-            f"Expected no table, got {', '.join(names)} - at {where}: "
+            f"Expected no tables, got {some} - at {where}: "
             'mode="append", "upsert" or "overwrite" writes to tables that are there'
         )
 

@@ -77,7 +77,8 @@ def replayed(tables: LabelTables | Iterable[LabelTables], passed: Passed, *, key
     parts = passing(tables, passed, keys=keys)
     if isinstance(tables, LabelTables):
         (whole,) = parts
-        yield lambda name: whole[name].to_reader()
+        # A cast to their own types: fields of the schema have no metadata, which some stores take for other types.
+        yield lambda name: whole[name].cast(SCHEMAS[name]).to_reader()
         return
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="arrow-labels-"))
@@ -89,7 +90,7 @@ def replayed(tables: LabelTables | Iterable[LabelTables], passed: Passed, *, key
                 writers[name] = files.enter_context(pa.ipc.new_stream(sink, schema, options=options))
             for part in parts:
                 for name, table in part:
-                    writers[name].write_table(table)
+                    writers[name].write_table(table.cast(SCHEMAS[name]))
 
         def read(name: str) -> pa.RecordBatchReader:
             return pa.ipc.open_stream(stack.enter_context(pa.memory_map(f"{folder}/{name}")))
