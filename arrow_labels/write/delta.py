@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -376,7 +377,8 @@ def _read(name: str, table: DeltaTable | None, columns: Sequence[str], where: st
     with _as_target_error(where):
         missing_columns(name, _schema(table), where)
         actions = pa.table(table.get_add_actions())
-        times = dict(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
+        paths = [unquote(path) for path in actions["path"].to_pylist()]
+        times = dict(zip(paths, actions["modification_time"].to_pylist(), strict=True))
         dataset = table.to_pyarrow_dataset()
         there = [column for column in columns if column in dataset.schema.names]
         files = sorted(dataset.get_fragments(), key=lambda file: (times[file.path], file.path))
