@@ -322,19 +322,23 @@ def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | Non
     """Make files part of a table, and take away what they replace."""
     from pyiceberg.exceptions import CommitFailedException, ValidationException
     from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
     replaced = AlwaysTrue() if mode == "overwrite" else _matching(keys) if keys is not None else None
     for attempt in attempts(CommitFailedException, ValidationException):
         with attempt:
-            table.refresh()
+            if attempt.retry_state.attempt_number > 1:
+                table.refresh()
             with table.transaction() as transaction:
                 if replaced is not None and table.current_snapshot() is not None:
                     with _FILTERS, warnings.catch_warnings():
                         warnings.filterwarnings("ignore", message="Delete operation did not match any records")
                         transaction.delete(replaced, snapshot_properties=summary)
                 if paths:
-                    # Their names are new: there is no need to look for them in all manifests.
-                    transaction.add_files(paths, snapshot_properties=summary, check_duplicate_files=False)
+                    # As `add_files` does, without a name mapping, which files with field ids do not need.
+                    with transaction.update_snapshot(snapshot_properties=summary).fast_append() as append:
+                        for file in parquet_files_to_data_files(table.io, table.metadata, iter(paths)):
+                            append.append_data_file(file)
 
 
 def _matching(keys: pa.Table) -> BooleanExpression:
