@@ -329,6 +329,8 @@ def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | Non
         with attempt:
             if attempt.retry_state.attempt_number > 1:
                 table.refresh()
+            # In memory only: pyiceberg itself would add the files again without a look at what others have added.
+            table.metadata.properties["commit.retry.num-retries"] = "0"
             with table.transaction() as transaction:
                 if replaced is not None and table.current_snapshot() is not None:
                     with _FILTERS, warnings.catch_warnings():
