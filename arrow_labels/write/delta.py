@@ -377,8 +377,9 @@ def _read(name: str, table: DeltaTable | None, columns: Sequence[str], where: st
     with _as_target_error(where):
         missing_columns(name, _schema(table), where)
         actions = pa.table(table.get_add_actions())
-        paths = [unquote(path) for path in actions["path"].to_pylist()]
-        times = dict(zip(paths, actions["modification_time"].to_pylist(), strict=True))
+        times = dict(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
+        # Versions of deltalake differ in which of the two names a file has here.
+        times |= {unquote(path): time for path, time in times.items()}
         dataset = table.to_pyarrow_dataset()
         there = [column for column in columns if column in dataset.schema.names]
         files = sorted(dataset.get_fragments(), key=lambda file: (times[file.path], file.path))
