@@ -43,8 +43,10 @@ from arrow_labels.segmentation import (
 )
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
+from arrow_labels.write.delta import read_delta, write_delta
 from arrow_labels.write.duckdb import duckdb_views
 from arrow_labels.write.hugging_face import from_datasets, to_datasets
+from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
@@ -86,6 +88,8 @@ __all__ = [
     "point_categories",
     "point_indices",
     "read_bitmap",
+    "read_delta",
+    "read_iceberg",
     "read_labels",
     "read_lance",
     "read_masks",
@@ -101,6 +105,8 @@ __all__ = [
     "to_storage",
     "unregister",
     "write_bitmap",
+    "write_delta",
+    "write_iceberg",
     "write_lance",
     "write_parquet",
     "write_release",

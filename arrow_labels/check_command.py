@@ -23,7 +23,7 @@ _SHOWN: Final = 100
 """Findings that a table for people lists."""
 
 
-def read_tables(
+def tables_of(
     sources: Sequence[str],
     *,
     labelsets: Collection[str] | None,

@@ -22,14 +22,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
-from arrow_labels.check_command import CheckFormat, findings_of, print_findings, read_tables
+from arrow_labels.check_command import CheckFormat, findings_of, print_findings, tables_of
 from arrow_labels.checks import RULES
 from arrow_labels.decode import OnError, TimestampUnit
+from arrow_labels.formats import Format as TablesFormat
+from arrow_labels.formats import check_options, convert_to, read_tables
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
-from arrow_labels.write.parquet import read_parquet
+from arrow_labels.write.lakehouse import LakeMode
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -48,7 +50,12 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
-_OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
+_OPTIONS: Final = {
+    'mode="append", "upsert" or "overwrite"': "--mode append, upsert or overwrite",
+    'mode="overwrite"': "--overwrite",
+    "dataset=": "--dataset",
+    "partition_by": "--partition-by",
+}
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
 
@@ -70,6 +77,15 @@ _StorageOptions = Annotated[
         metavar="KEY=VALUE",
         help="Option of the fsspec file systems; may be given again. The value is JSON if it can be read as such "
         '(true, 5, {"a": 1}), else text.',
+    ),
+]
+_LakeOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lake-option",
+        metavar="KEY=VALUE",
+        help="Option of the store of Delta tables, as deltalake takes it, or property of the Iceberg catalog, as "
+        "pyiceberg takes it; may be given again.",
     ),
 ]
 _Labelsets = Annotated[
@@ -111,8 +127,20 @@ def _version(asked: bool) -> None:
 @app.command(epilog="Example: arrow-labels convert release.json tables/")
 def convert(
     sources: _Sources,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL to write.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="Folder or URL to write; CATALOG.NAMESPACE for Iceberg.", show_default=False
+        ),
+    ],
+    to: Annotated[TablesFormat, typer.Option("--to", help="Format of the tables.")] = "parquet",
+    mode: Annotated[
+        LakeMode, typer.Option(help="What to do if TARGET has tables; upsert replaces all rows of labels in SOURCE.")
+    ] = "error",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the tables in TARGET.")] = False,
+    partition_by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Divide new Delta tables by it; may be given again.")
+    ] = None,
     task_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Task type that wins over the documents'.", show_default=False)
     ] = None,
@@ -140,9 +168,10 @@ def convert(
     ] = None,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
     storage_option: _StorageOptions = None,
+    lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
 ) -> None:
-    """Turn label JSON into Parquet tables.
+    """Turn label JSON into Parquet, Delta, Iceberg or Lance tables.
 
     Reads and writes a batch at a time, in bounded memory. TARGET appears when it is complete; what was made goes to
     standard output.
@@ -150,18 +179,22 @@ def convert(
     options = _storage_options(storage_option)
     tables = table or None
     try:
-        # Checks the options as reading does, before there is anything to undo.
+        # Checks the options as reading and writing do, before there is anything to undo.
         al.decode_labels((), task_type=task_type, tables=tables)
+        check_options(to, mode, overwrite, compression, partition_by or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with _reported():
         with _progress("convert", quiet) as (progress, count):
-            rows = al.convert_labels(
+            rows = convert_to(
+                to,
                 sources,
                 target,
-                mode="overwrite" if overwrite else "error",
-                workers=workers,
+                mode="overwrite" if overwrite else mode,
                 compression=compression,
+                partition_by=partition_by or (),
+                lake_options=_storage_options(lake_option),
+                workers=workers,
                 task_type=task_type,
                 timestamp_unit=timestamp_unit,
                 labelsets=labelset or None,
@@ -180,7 +213,7 @@ def convert(
 @app.command(epilog="Example: arrow-labels restore tables/ release.json")
 def restore(
     tables: Annotated[
-        str, typer.Argument(metavar="TABLES", help="Folder or URL that `convert` wrote.", show_default=False)
+        str, typer.Argument(metavar="TABLES", help="What `convert` wrote, as its TARGET.", show_default=False)
     ],
     target: Annotated[
         str,
@@ -189,8 +222,13 @@ def restore(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which release, if there are several.", show_default=False)
     ] = None,
+    of: Annotated[
+        TablesFormat | None,
+        typer.Option("--from", help="Format of the tables; default: what is found there.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace TARGET.")] = False,
     storage_option: _StorageOptions = None,
+    lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
 ) -> None:
     """Turn tables back into release JSON."""
@@ -201,7 +239,7 @@ def restore(
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
         if not overwrite and fs.exists(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_parquet(tables, storage_options=options)
+        found = read_tables(tables, of, storage_options=options, lake_options=_storage_options(lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
         if not quiet:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
@@ -269,7 +307,7 @@ def check(
         raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
     with _reported():
         with _progress("check", quiet=False) as (progress, _):
-            tables = read_tables(
+            tables = tables_of(
                 sources, labelsets=labelset or None, masks=masks, storage_options=options, progress=progress
             )
         found = findings_of(tables, chosen or None)

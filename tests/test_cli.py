@@ -17,7 +17,7 @@ from json_equal import difference
 from typer.testing import CliRunner
 
 import arrow_labels as al
-from arrow_labels import cli
+from arrow_labels import cli, formats
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, SCHEMAS
 from arrow_labels.write.parquet import read_parquet, write_parquet
@@ -126,6 +126,33 @@ def test_convert_and_restore_give_the_same_json(task_type: str, tmp_path: Path) 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines()[0].split() == ["table", "rows"]
     assert difference(document, json.loads((tmp_path / "back.json").read_text())) is None
+
+
+@pytest.mark.parametrize("to", ["delta", "iceberg", "lance"])
+def test_lakehouses(to: str, tmp_path: Path) -> None:
+    """Convert, convert what changed, restore from what is found there."""
+    place = "test.labels" if to == "iceberg" else str(tmp_path / "lake")
+    options: list[object] = []
+    if to == "iceberg":
+        properties = {"uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}/warehouse"}
+        options = [item for key, value in properties.items() for item in ("--lake-option", f"{key}={value}")]
+    made = run("convert", DRIVE, place, "--to", to, *options)
+    assert made.exit_code == 0
+    assert re.search(r"^cuboids +169$", made.stdout, re.MULTILINE)
+    assert_error(refused := run("convert", DRIVE, place, "--to", to, *options))
+    assert "--mode append, upsert or overwrite writes to tables" in refused.stderr
+    assert run("convert", DRIVE, place, "--to", to, "--mode", "upsert", *options, "--quiet").exit_code == 0
+    assert run("restore", place, tmp_path / "restored.json", *options).exit_code == 0
+    restored = json.loads((tmp_path / "restored.json").read_bytes())
+    assert difference(restored, json.loads(Path(DRIVE).read_bytes())) is None
+
+
+def test_lakehouses_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_error(run("convert", DRIVE, "lake", "--to", "iceberg"))
+    assert_error(run("convert", DRIVE, "nowhere.labels", "--to", "iceberg"))
+    assert_error(run("restore", "nowhere.labels", "restored.json"))
+    assert_error(run("restore", "lake", "restored.json", "--from", "delta"))
 
 
 def test_convert_options(tmp_path: Path) -> None:
@@ -283,6 +310,14 @@ def test_schema() -> None:
         ("convert", STREET, "out", "--compression", "zip"),
         ("convert", STREET, "out", "--storage-option", "anon"),
         ("convert", STREET, "out", "--storage-option", "=1"),
+        ("convert", STREET, "out", "--to", "csv"),
+        ("convert", STREET, "out", "--mode", "merge"),
+        ("convert", STREET, "out", "--mode", "upsert"),
+        ("convert", STREET, "out", "--to", "delta", "--mode", "upsert", "--overwrite"),
+        ("convert", STREET, "out", "--to", "delta", "--compression", "gzip"),
+        ("convert", STREET, "out", "--to", "delta", "--partition-by", "nonsense"),
+        ("convert", STREET, "out", "--partition-by", "labelset"),
+        ("restore", "out", "release.json", "--from", "csv"),
         ("restore", "out"),
         ("inspect", STREET, "--format", "xml"),
         ("schema", "nonsense"),
@@ -367,7 +402,7 @@ def test_storage_options_reach_the_file_system(tmp_path: Path, monkeypatch: pyte
         seen.append(given["storage_options"])
         return dict.fromkeys(al.SCHEMAS, 0)
 
-    monkeypatch.setattr(al, "convert_labels", keep)
+    monkeypatch.setattr(formats, "convert_labels", keep)
     options = ["anon=true", "key=a=b", 'client_kwargs={"region_name": "x"}', "token=abc"]
     given = [part for option in options for part in ("--storage-option", option)]
     assert run("convert", "x", tmp_path / "out", *given).exit_code == 0

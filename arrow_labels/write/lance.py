@@ -94,8 +94,8 @@ def write_lance(
         how[name] = "create" if dataset is None else "overwrite" if mode == "overwrite" else "append"
         if dataset is not None and mode == "error":
             raise TargetError(
-                f'Expected no tables, got `{name}.lance` - in {shown(url)}: mode="overwrite" replaces them, '
-                f'"upsert" replaces labels in them'
+                f"Expected no tables, got `{name}.lance` - in {shown(url)}: "
+                'mode="append", "upsert" or "overwrite" writes to tables that are there'
             )
         if dataset is not None and mode != "overwrite":
             _check(dataset.schema, name, url)

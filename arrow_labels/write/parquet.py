@@ -190,7 +190,7 @@ def write_part(
         with as_target_error(WRITABLE, folder.url):
             for name in always:
                 begin(name)
-        for name, group in _row_groups(parts, limits):
+        for name, group in row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
                 if name not in writers:
                     begin(name)
@@ -211,7 +211,7 @@ def _close(item: Any) -> None:
         item.close()
 
 
-def _row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
+def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
     """The rows of all parts as row groups, each with the name of its table."""
     waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
     rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)
