@@ -37,7 +37,7 @@ def merged(target: al.LabelTables, part: al.LabelTables, changes: Changes) -> di
     return rows
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(revisions())
 def test_what_is_held_and_what_is_decoded_is_the_whole(documents: tuple[Any, Any]) -> None:
     old, new = documents

@@ -172,6 +172,26 @@ def test_any_source_is_converted_as_by_one_process(
         assert by_name.cast(table.schema).equals(table)
 
 
+def test_what_processes_write_is_added(tmp_path: Path) -> None:
+    document = release("image-vector-sequence", seed=5, samples=6)
+    samples = document["dataset"]["samples"]
+    for number, found in enumerate((samples[:4], samples[3:])):
+        whole = document | {"dataset": document["dataset"] | {"samples": found}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(whole))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "run", in_this_process)
+        for count in (1, 2):
+            target = tmp_path / f"by {count}"
+            for number, mode in enumerate(("append", "upsert")):
+                al.convert_labels(tmp_path / f"{number}.json", target, mode=mode, workers=count)  # type: ignore[arg-type]
+            with pytest.raises(al.TargetError, match="Expected labels that are not there yet"):
+                al.convert_labels(tmp_path / "0.json", target, mode="append", workers=count)
+    one, two = (al.read_parquet(tmp_path / f"by {count}") for count in (1, 2))
+    assert one == two
+    assert one.labels.equals(two.labels)
+    assert one.samples["sample_id"].to_pylist() == [sample["uuid"] for sample in samples]
+
+
 def divided(path: Path, is_guessed: bool) -> Any:
     (file,) = sources.resolve(path, None)
     return spans.divide(spans.Large(file, 0), path.parent, 1, 2, is_guessed, print)

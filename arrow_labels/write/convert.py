@@ -15,8 +15,8 @@ from arrow_labels.read import prepare, prepared
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.spans import weight
 from arrow_labels.workers import Progress, Sink, is_everywhere, shared
-from arrow_labels.write.folder import Folder, Mode, Part, open_folder, replace_folder
-from arrow_labels.write.parquet import ROW_GROUP_BYTES, checked, write_part
+from arrow_labels.write.folder import Folder, Part
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, WriteMode, checked, put, write_part
 
 _BATCH_BYTES: Final = 16 << 20
 """JSON that a process holds as tables at once; row groups may be larger."""
@@ -29,7 +29,8 @@ def convert_labels(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    mode: Mode = "error",
+    mode: WriteMode = "error",
+    removed: Removed = "keep",
     workers: int | None = None,
     compression: str = "zstd",
     compression_level: int | None = None,
@@ -55,7 +56,7 @@ def convert_labels(
     ----------
     source, task_type, timestamp_unit, labelsets, tables, on_error, masks, mask_options, workers, progress
         As in `iter_labels`.
-    target, mode, compression, compression_level, row_group_rows, row_group_bytes
+    target, mode, removed, compression, compression_level, row_group_rows, row_group_bytes
         As in `write_parquet`.
     storage_options : dict, optional
         Options of the fsspec file systems of source and target.
@@ -63,11 +64,11 @@ def convert_labels(
     Returns
     -------
     dict of str to int
-        How many rows each table has.
+        How many rows each table got from the source.
 
     Raises
     ------
-    TargetError
+    TargetError, SchemaError
         As in `write_parquet`.
     FetchError, DecodeError, BitmapError, WorkerError
         As in `iter_labels`; nothing is left of what was written.
@@ -81,8 +82,6 @@ def convert_labels(
     >>> al.read_parquet("memory://converted") == al.read_labels(label)
     True
     """
-    if mode not in ("error", "overwrite"):
-        raise ValueError(f'mode: expected "error" or "overwrite", got {mode!r}')
     limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     found: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
 
@@ -118,5 +117,5 @@ def convert_labels(
                     found[name] += part
         return found
 
-    replace_folder(open_folder(target, storage_options), mode, write)
+    put(write, target, storage_options, mode, removed, limits, codec)
     return {name: sum(part.rows for part in parts) for name, parts in found.items()}

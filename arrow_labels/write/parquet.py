@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -28,8 +28,8 @@ from arrow_labels.write.folder import (
     WRITABLE,
     Folder,
     Manifest,
-    Mode,
     Part,
+    Write,
     as_target_error,
     complete,
     create,
@@ -41,6 +41,7 @@ from arrow_labels.write.folder import (
 from arrow_labels.write.owners import Key, Tables, given_owners
 from arrow_labels.write.upsert import Writing, insert
 
+WriteMode = Literal["error", "overwrite", "append", "upsert"]
 Removed = Literal["keep", "delete"]
 
 ROW_GROUP_BYTES: Final = 4 << 20
@@ -66,7 +67,7 @@ def write_parquet(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
     *,
-    mode: Mode | Literal["append", "upsert"] = "error",
+    mode: WriteMode = "error",
     removed: Removed = "keep",
     compression: str = "zstd",
     compression_level: int | None = None,
@@ -118,20 +119,10 @@ def write_parquet(
     >>> read_parquet("memory://written") == tables
     True
     """
-    if mode not in ("error", "overwrite", "append", "upsert"):
-        raise ValueError(f'mode: expected "error", "overwrite", "append" or "upsert", got {mode!r}')
-    if removed not in ("keep", "delete") or (removed == "delete" and mode != "upsert"):
-        raise ValueError(f'removed: expected "keep", or with mode="upsert" "delete", got {removed!r}')
     limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     parts = [tables] if isinstance(tables, LabelTables) else tables
-    folder = open_folder(target, storage_options)
-    if mode in ("error", "overwrite") or is_vacant(folder):
-        way: Mode = "overwrite" if mode == "overwrite" else "error"
-        replace_folder(folder, way, lambda place, file: write_part(parts, place, file, limits, codec))
-        return
-    keep = removed == "keep"
-    owners = partial(given_owners, url=folder.url, may_hold=mode == "upsert", keep=keep)
-    add_parts(parts, folder, current(folder), owners, keep, limits, codec)
+    write = partial(write_part, parts, limits=limits, codec=codec)
+    put(write, target, storage_options, mode, removed, limits, codec)
 
 
 def checked(
@@ -146,8 +137,31 @@ def checked(
     return Limits(row_group_rows, row_group_bytes), {"compression": compression, "compression_level": compression_level}
 
 
-def add_parts(
-    parts: Iterable[LabelTables],
+def put(
+    write: Write,
+    target: str | os.PathLike[str],
+    storage_options: dict[str, Any] | None,
+    mode: WriteMode,
+    removed: Removed,
+    limits: Limits,
+    codec: dict[str, Any],
+) -> None:
+    """Put tables into a folder, as `write_parquet` does in each mode."""
+    if mode not in get_args(WriteMode):
+        raise ValueError(f'mode: expected "error", "overwrite", "append" or "upsert", got {mode!r}')
+    if removed not in ("keep", "delete") or (removed == "delete" and mode != "upsert"):
+        raise ValueError(f'removed: expected "keep", or with mode="upsert" "delete", got {removed!r}')
+    folder = open_folder(target, storage_options)
+    if mode in ("error", "overwrite") or is_vacant(folder):
+        replace_folder(folder, "overwrite" if mode == "overwrite" else "error", write)
+        return
+    keep = removed == "keep"
+    owners = partial(given_owners, url=folder.url, may_hold=mode == "upsert", keep=keep)
+    add(write, folder, current(folder), owners, keep, limits, codec)
+
+
+def add(
+    write: Write,
     folder: Folder,
     manifest: Manifest,
     owners: Callable[[Tables, Tables], dict[Key, pl.DataFrame]],
@@ -158,11 +172,11 @@ def add_parts(
     """Add tables to a complete folder, as `insert` does; they wait in a temporary folder until all are there."""
 
     def divided(name: str, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        return (group for _, group in _row_groups((LabelTables(**{name: table}) for table in tables), limits))
+        return (group for _, group in row_groups((LabelTables(**{name: table}) for table in tables), limits))
 
     with tempfile.TemporaryDirectory(prefix="arrow-labels-") as name:
         waiting = open_folder(name, None)
-        written = write_part(parts, waiting, "part-00000.parquet", limits, codec)
+        written = write(waiting, "part-00000.parquet")
         writing = Writing(divided, limits.bytes // _SMALL, codec)
         return insert(folder, manifest, (waiting, written), owners, keep, writing)
 
@@ -245,7 +259,7 @@ def write_part(
         with as_target_error(WRITABLE, folder.url):
             for name in always:
                 begin(name)
-        for name, group in _row_groups(parts, limits):
+        for name, group in row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
                 if name not in writers:
                     begin(name)
@@ -266,7 +280,7 @@ def _close(item: Any) -> None:
         item.close()
 
 
-def _row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
+def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
     """The rows of all parts as row groups, each with the name of its table."""
     waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
     rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)

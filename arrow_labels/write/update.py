@@ -21,7 +21,7 @@ from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress
 from arrow_labels.write.folder import READABLE, Folder, Manifest, as_target_error, current, is_vacant, open_folder
 from arrow_labels.write.owners import Key, Tables, keys
-from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add_parts, checked, write_parquet
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add, checked, write_parquet, write_part
 
 
 def update_parquet(
@@ -122,7 +122,8 @@ def update_parquet(
         )
     else:
         owners = partial(_owners, changes=changes)
-        add_parts(parts, folder, manifest, owners, removed == "keep", limits, codec)
+        write = partial(write_part, parts, limits=limits, codec=codec)
+        add(write, folder, manifest, owners, removed == "keep", limits, codec)
     return changes.counts()
 
 

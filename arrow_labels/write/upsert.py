@@ -114,17 +114,23 @@ def insert(
             return False
 
         def write(place: Folder, file: str) -> dict[str, list[Part]]:
-            if complete(folder).write_id != manifest.write_id:
-                raise TargetError(f"Expected tables that stay, got others in the meantime - at {folder.url}: try again")
+            _refuse_others(folder, manifest)
             written: dict[str, list[Part]] = {}
             for name, table in tables.items():
                 frame = settled.get(OWNERS[name], pl.DataFrame())
                 with as_target_error(WRITABLE, folder.url):
                     written[name] = _write_table(table, layouts[name], frame, folder, place, file, writing)
+            _refuse_others(folder, manifest)
             return written
 
         replace_folder(folder, "overwrite", write)
         return True
+
+
+def _refuse_others(folder: Folder, manifest: Manifest) -> None:
+    """Refuse to go on from tables that another write replaced in the meantime: what it added would be lost."""
+    if complete(folder).write_id != manifest.write_id:
+        raise TargetError(f"Expected tables that stay, got others in the meantime - at {folder.url}: try again")
 
 
 def _equal(table: Opened, held: pl.DataFrame, new: pl.DataFrame) -> bool:

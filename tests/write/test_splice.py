@@ -60,7 +60,7 @@ def test_every_table(name: str, tmp_path: Path) -> None:
     assert len(duckdb.sql(f"SELECT * FROM read_parquet('{path}')")) == whole.num_rows
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_row_groups_in_any_order(data: st.DataObject) -> None:
     memory = fsspec.filesystem("memory")
