@@ -15,9 +15,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import fsspec
 import pyarrow as pa
@@ -191,12 +191,12 @@ def total_bytes(items: list[Any]) -> int | None:
     return total
 
 
-def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
-    """The documents of resolved items, opened when it is their turn.
+def documents(items: Iterable[Any], on_error: OnError, first: int = 0) -> Iterator[Document]:
+    """The documents of resolved items, opened when it is their turn; `first` is the place of the first item.
 
     An item that cannot be read is an error, or with ``on_error="collect"`` a document that holds the error.
     """
-    for index, item in enumerate(items):
+    for index, item in enumerate(items, first):
         if isinstance(item, File):
             name, found = item.name, _documents(item)
         else:
@@ -204,16 +204,29 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
             name = given if isinstance(given, str) else f"<document {index}>"
             found = _in_memory(item, name, str(index))
         try:
-            yield from found
+            with readable(name):
+                yield from found
         except ArrowLabelsError as error:
             if on_error == "raise":
                 raise
             yield Document(name, str(index), error)
-        except Exception as error:  # file systems and codecs raise errors of the libraries below them
-            failure = FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
-            if on_error == "raise":
-                raise failure from None
-            yield Document(name, str(index), failure)
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Errors of reading a file as ours.
+
+    Raises
+    ------
+    FetchError
+        Anything that is not an error of this library: file systems and codecs raise those of the libraries below them.
+    """
+    try:
+        yield
+    except ArrowLabelsError:
+        raise
+    except Exception as error:
+        raise FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}") from None
 
 
 def _in_memory(item: Any, name: str, place: str) -> Iterator[Document]:
@@ -235,14 +248,26 @@ def _documents(file: File) -> Iterator[Document]:
     with file.fs.open(file.path, "rb") as opened:
         stream = decompress(opened) if decompress else opened
         if inner.endswith(_LINES):
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    place = f"{file.below}:{number}"
-                    yield Document(f"{file.name}:{number}", place, to_bytes(line, file.name))
+            yield from line_documents(stream, file)
         elif decompress is None and isinstance(file.fs, LocalFileSystem) and (file.size or 0) > _IN_MEMORY:
             yield Document(file.name, file.below, to_bytes(_map(opened), file.name))
         else:
             yield Document(file.name, file.below, to_bytes(_load(stream), file.name))
+
+
+def line_documents(lines: Iterable[bytes], file: File, first: int = 1) -> Iterator[Document]:
+    """The documents of some lines of a file; `first` is the number of the first line."""
+    for number, line in enumerate(lines, first):
+        if line.strip():
+            yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name))
+
+
+def uncompressed_kind(file: File) -> Literal["lines", "document"] | None:
+    """What is in a file: documents that are lines, or one document; null for an archive or a compressed file."""
+    lower = shown(file.path).lower()
+    if lower.endswith((".zip", *_DECOMPRESS)):
+        return None
+    return "lines" if lower.endswith(_LINES) else "document"
 
 
 def _load(stream: IO[bytes]) -> bytes | memoryview:
