@@ -148,7 +148,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
     found = {
-        name: item for name, item in found.items() if item["type"] == "file" and (about is None or _is_labels(name))
+        name: item for name, item in found.items() if item["type"] == "file" and (about is None or is_labels(name))
     }
     if not found:
         what = "a match" if about is None else f"files with labels ({', '.join(_DOCUMENTS)}, compressed or in .zip)"
@@ -165,7 +165,8 @@ def _name(fs: fsspec.AbstractFileSystem, path: str, url: str) -> str:
     return shown(fs.unstrip_protocol(path))
 
 
-def _is_labels(path: str) -> bool:
+def is_labels(path: str) -> bool:
+    """Whether a file of a folder is taken for one with labels: by its suffix."""
     return path.lower().endswith(".zip") or _stem(path) != path
 
 
@@ -239,7 +240,7 @@ def _documents(file: File) -> Iterator[Document]:
         with file.fs.open(file.path, "rb") as archive:
             inside = ZipFileSystem(archive)
             for name, about in sorted(inside.find("", detail=True).items()):
-                if _is_labels(name):
+                if is_labels(name):
                     full, below = f"zip://{name}::{file.name}", _stem(name)
                     yield from _documents(File(inside, name, full, below, about.get("size")))
         return

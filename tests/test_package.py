@@ -83,6 +83,7 @@ LAYERS = (
     "engines",
     "engines.worker",
     "engines.groups",
+    "engines.arrivals",
     "engines.ray",
     "engines.spark",
     "terminal",

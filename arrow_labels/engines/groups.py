@@ -71,7 +71,8 @@ def fill(result: str, mask_options: dict[str, Any], rows: pa.Table) -> pa.Table:
     FetchError, BitmapError
         As `read_masks`.
     """
-    tables = {table: _rows_of(table, rows[table]) for table in MASK_COLUMNS}
+    given = [table for table in MASK_COLUMNS if table in rows.column_names]
+    tables = {table: _rows_of(table, rows[table]) for table in given}
     found = read_masks(LabelTables(**tables), **mask_options)[result]
     return found.replace_schema_metadata()
 

@@ -141,8 +141,7 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
     def _indexed(self) -> list[tuple[Piece, Names]]:
         """All pieces with their names, found in tasks; a large file gives a few pieces for each core."""
         size = sum(item.size or 0 for _, item in self._items if isinstance(item, File))
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        piece_bytes = min(self._part_bytes, max(size // (4 * cores), _SMALLEST))
+        piece_bytes = min(self._part_bytes, max(size // (4 * _cores()), _SMALLEST))
         find = ray.remote(shipped(index))
         groups = groups_of_items(self._items, self._part_bytes)
         try:
@@ -181,16 +180,22 @@ def blocks(
 ) -> Iterator[pa.Table]:
     """What a task reads, at least an empty table: Ray takes the columns from it."""
     schema = checked(table, columns, options)
+    # Rows without columns, which a count asks for, are rows of a table only.
+    read = schema.names or checked(table, None, options).names[:1]
     found = False
-    for batch in read_part(part, table, columns, options, mask_options):
+    for batch in read_part(part, table, read, options, mask_options):
         found = True
         yield pa.Table.from_batches([batch])
     if not found:
-        yield schema.empty_table()
+        yield checked(table, read, options).empty_table()
 
 
 def read_masks(
-    tables: Mapping[str, ray.data.Dataset], table: str = "segments", **mask_options: Any
+    tables: Mapping[str, ray.data.Dataset],
+    table: str = "segments",
+    *,
+    num_partitions: int | None = None,
+    **mask_options: Any,
 ) -> ray.data.Dataset:
     """Fetch the bitmaps of frames over the cluster, and fill area, box and run lengths of their segments.
 
@@ -204,6 +209,8 @@ def read_masks(
         `findings` shall know the ids of their annotations.
     table : str
         What to return: `segments`, or `findings` or `rejects` of the bitmaps.
+    num_partitions : int, optional
+        Into how many tasks the samples are divided; four for each core unless it is given.
     mask_options
         Options of `arrow_labels.read_masks`, but `progress`.
 
@@ -236,4 +243,10 @@ def read_masks(
         for name, dataset in tables.items()
     ]
     together = datasets[0].union(*datasets[1:])
-    return together.groupby("sample_id").map_groups(shipped(fill, table, mask_options), batch_format="pyarrow")
+    groups = together.groupby("sample_id", num_partitions=num_partitions or 4 * _cores())
+    filled: ray.data.Dataset = groups.map_groups(shipped(fill, table, mask_options), batch_format="pyarrow")
+    return filled
+
+
+def _cores() -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
