@@ -44,9 +44,8 @@ def check(tables: Mapping[str, Any], table: str) -> None:
     missing = {"frames", "segments"} - tables.keys()
     unknown = tables.keys() - MASK_COLUMNS.keys()
     if missing or unknown:
-        raise ValueError(
-            f"tables: expected frames and segments, and perhaps labels, vectors and cuboids, got {', '.join(tables)}"
-        )
+        found = ", ".join(tables) or "none"
+        raise ValueError(f"tables: expected frames and segments, and perhaps labels, vectors and cuboids, got {found}")
     if table not in _RESULTS:
         raise ValueError(f"table: expected one of {', '.join(_RESULTS)}, got {table!r}")
 

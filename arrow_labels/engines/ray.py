@@ -63,7 +63,7 @@ def read_labels(
     part_bytes : int
         JSON of one task. Tasks are made smaller where there would be fewer than the engine asks for.
     read_options
-        Other options of `ray.data.read_datasource`, such as `concurrency` and `ray_remote_args`.
+        Other options of `ray.data.read_datasource`, such as `concurrency` and `override_num_blocks`.
 
     Returns
     -------
@@ -84,13 +84,10 @@ def read_labels(
 
     Examples
     --------
-    >>> from arrow_labels.engines.ray import read_labels
-    >>> labels = [{"annotations": [{"id": id, "category_id": 0}]} for id in (7, 8)]
-    >>> context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    >>> ray.data.DataContext.get_current().enable_progress_bars = False
-    >>> sorted(row["id"] for row in read_labels(labels, "segments", columns=["id"]).take_all())
-    [7, 8]
-    >>> ray.shutdown()
+    >>> read_labels("s3://bucket/labels/*.json", "boxes")
+    Traceback (most recent call last):
+    ...
+    ValueError: table: expected one of datasets, categories, ..., got 'boxes'
     """
     if part_bytes < 1:
         raise ValueError(f"part_bytes: expected a positive number, got {part_bytes}")
@@ -227,15 +224,10 @@ def read_masks(
 
     Examples
     --------
-    >>> import arrow_labels as al
-    >>> from arrow_labels.engines.ray import read_masks
-    >>> context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    >>> ray.data.DataContext.get_current().enable_progress_bars = False
-    >>> made = al.decode_labels([{"annotations": [{"id": 7, "category_id": 0}]}])
-    >>> segments = read_masks({name: ray.data.from_arrow(made[name]) for name in ("frames", "segments")})
-    >>> [(row["id"], row["area"]) for row in segments.take_all()]
-    [(7, None)]
-    >>> ray.shutdown()
+    >>> read_masks({})
+    Traceback (most recent call last):
+    ...
+    ValueError: tables: expected frames and segments, and perhaps labels, vectors and cuboids, got none
     """
     check(tables, table)
     datasets = [

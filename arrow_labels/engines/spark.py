@@ -323,6 +323,13 @@ def read_masks(tables: Mapping[str, DataFrame], table: str = "segments", **mask_
         A table is missing or of another kind.
     FetchError, BitmapError
         As `arrow_labels.read_masks`, from Spark when the DataFrame is computed.
+
+    Examples
+    --------
+    >>> read_masks({})
+    Traceback (most recent call last):
+    ...
+    ValueError: tables: expected frames and segments, and perhaps labels, vectors and cuboids, got none
     """
     check(tables, table)
     rows = None
