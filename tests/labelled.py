@@ -17,7 +17,7 @@ def write_folder(folder: Path) -> None:
     """Releases of every task type, samples and labels as lines and as files, names that repeat, nulls."""
     folder.mkdir()
     for task_type in generate.TASK_TYPES:
-        release = generate.release(task_type, samples=3, frames=3, objects=4)
+        release = generate.release(task_type, samples=2, frames=2, objects=3)
         (folder / f"{task_type}.json").write_text(json.dumps(release))
     samples = release["dataset"]["samples"]
     (folder / "samples.jsonl").write_text("\n".join(map(json.dumps, samples * 2)))
@@ -48,3 +48,8 @@ def stored(table: str, made: pa.Table) -> pa.Table:
 def by_key(table: str, rows: pa.Table) -> pa.Table:
     """Rows in the order of their key."""
     return rows.sort_by([(name, "ascending") for name in al.schema.KEYS[table]])
+
+
+def hide_library(folder: Path) -> None:
+    """Make a folder that hides the library from each Python that has it in its path."""
+    (folder / "sitecustomize.py").write_text("import sys; sys.modules['arrow_labels'] = None")
