@@ -30,6 +30,8 @@ PACKAGES: Final = (
     "pycocotools",
     "scipy",
     "shapely",
+    "ray",
+    "pyspark",
 )
 
 
