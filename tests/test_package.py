@@ -85,6 +85,7 @@ LAYERS = (
     "engines.groups",
     "engines.arrivals",
     "engines.ray",
+    "engines.spark_options",
     "engines.spark",
     "terminal",
     "cli",

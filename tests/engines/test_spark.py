@@ -20,7 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import InputPartition
 
 import arrow_labels as al
-from arrow_labels.engines.spark import LabelsReader, LabelsSource, LabelsStreamReader, parse, read_masks, spark_schema
+from arrow_labels.engines.spark import LabelsReader, LabelsSource, LabelsStreamReader, read_masks, spark_schema
+from arrow_labels.engines.spark_options import parse
 from arrow_labels.schema import SCHEMAS
 
 DATA = Path(__file__).parents[1] / "data"
