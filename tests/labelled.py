@@ -50,6 +50,11 @@ def by_key(table: str, rows: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in al.schema.KEYS[table]])
 
 
+def unordered(rows: pa.Table) -> list[str]:
+    """Rows whatever their order: Spark reads the largest of several files first."""
+    return sorted(map(repr, rows.to_pylist()))
+
+
 def hide_library(folder: Path) -> None:
     """Make a folder that hides the library from each Python that has it in its path."""
     (folder / "sitecustomize.py").write_text("import sys; sys.modules['arrow_labels'] = None")

@@ -28,7 +28,7 @@ def cluster() -> Iterator[None]:
     import ray.data
 
     # On a machine that has other work, workers with the low priority that Ray gives them do not start in time.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
     ray.init(
         num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error", object_store_memory=200 << 20
     )
@@ -38,7 +38,7 @@ def cluster() -> Iterator[None]:
     context.execution_options.verbose_progress = False
     yield
     ray.shutdown()
-    del os.environ["RAY_worker_niceness"]
+    del os.environ["RAY_worker_niceness"]  # noqa: SIM112
 
 
 @pytest.fixture(scope="module")
