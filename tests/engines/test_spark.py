@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def test_rows_are_those_of_read_labels(spark: SparkSession, folder: Path) -> Non
 
 def test_tables_go_through_spark_and_its_parquet_and_back(spark: SparkSession, folder: Path, tmp_path: Path) -> None:
     whole = al.read_labels(str(folder))
+    masks = al.read_labels(str(DATA / "street" / "release.json"), masks=True)
+    whole = replace(whole, segments=pa.concat_tables([whole.segments, masks.segments]))
     al.write_parquet(whole, tmp_path / "ours")
     for table in SCHEMAS:
         found = spark.read.parquet(str(tmp_path / "ours" / table))
