@@ -86,7 +86,8 @@ def test_tables_go_through_spark_and_its_parquet_and_back(spark: SparkSession, f
         found.coalesce(1).write.parquet(str(tmp_path / "theirs" / table))
         theirs = pa.concat_tables(pq.read_table(it) for it in (tmp_path / "theirs" / table).glob("*.parquet"))
         assert unordered(stored(table, theirs)) == unordered(whole[table]), table
-        assert gathered(table, spark.createDataFrame(whole[table], spark_schema(table))) == whole[table], table
+        one = whole[table].combine_chunks()  # createDataFrame of Spark 4.3 loses rows of a table of several chunks
+        assert gathered(table, spark.createDataFrame(one, spark_schema(table))) == whole[table], table
 
 
 def test_a_schema_reads_its_columns(spark: SparkSession) -> None:
@@ -136,7 +137,7 @@ def test_masks_are_filled_while_reading_and_afterwards(spark: SparkSession) -> N
     assert found == whole.segments
     given = al.read_labels(source)
     names = ("frames", "segments", "labels")
-    frames = {name: spark.createDataFrame(given[name], spark_schema(name)) for name in names}
+    frames = {name: spark.createDataFrame(given[name].combine_chunks(), spark_schema(name)) for name in names}
     found = gathered("segments", read_masks(frames))
     assert by_key("segments", found) == by_key("segments", whole.segments)
     assert found["rle"].null_count < len(found)
@@ -170,7 +171,9 @@ def test_a_worker_without_the_library_says_so(
 ) -> None:
     hide_library(tmp_path)
     given = al.read_labels(str(DATA / "street" / "release.json"))
-    frames = {name: spark.createDataFrame(given[name], spark_schema(name)) for name in ("frames", "segments")}
+    frames = {
+        name: spark.createDataFrame(given[name].combine_chunks(), spark_schema(name)) for name in ("frames", "segments")
+    }
     monkeypatch.setitem(spark.sparkContext.environment, "PYTHONPATH", str(tmp_path))
     with pytest.raises(Exception, match=MISSING):
         read_masks(frames).collect()
