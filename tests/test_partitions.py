@@ -123,6 +123,8 @@ def test_what_cannot_be_decoded_is_rejected_once(tmp_path: Path) -> None:
     (tmp_path / "0.json").write_text(json.dumps(release))
     lines = [bad, good, {"annotations": 3}, {"labelset": "gt", "sample_uuid": "a", "attributes": 5}]
     lines += [{"labelset": "gt", "sample_uuid": "a", "attributes": {}}] * 2
+    shape = {"id": 1, "category_id": 0, "type": "bbox", "points": [["a", 1]]}  # wrong for who reads vectors only
+    lines += [{"labelset": "gt", "sample_uuid": "a", "attributes": {"annotations": [shape]}}]
     (tmp_path / "1.jsonl").write_text("{\n" + "\n".join(map(json.dumps, [*lines, *lines])))
     (tmp_path / "2.json").write_text("[1, 2]")
     (tmp_path / "3.json.gz").write_bytes(b"not gzip")
@@ -131,7 +133,7 @@ def test_what_cannot_be_decoded_is_rejected_once(tmp_path: Path) -> None:
     for size in (1, 200, 100_000):
         found = in_parts(str(tmp_path), size, options)
         assert found == at_once(str(tmp_path), options)
-    assert found.rejects.num_rows == 14
+    assert found.rejects.num_rows == 16
 
 
 def test_archives_and_documents_in_memory_are_not_cut(tmp_path: Path) -> None:
