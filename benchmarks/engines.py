@@ -123,7 +123,7 @@ def benchmark(files: int, megabytes: float, rounds: int, place: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="4 files of 0.5 MB, one round: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="4 small files, one round: shows that it runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
