@@ -21,11 +21,15 @@ from arrow_labels.errors import (
     MissingExtraError,
     SchemaError,
     TargetError,
+    WorkerError,
 )
 from arrow_labels.expressions import ExprLabels, FrameLabels
+from arrow_labels.extension import register, to_extension, to_storage, unregister
+from arrow_labels.geoarrow import to_geoarrow
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
+from arrow_labels.scan import scan_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.segmentation import (
     SemanticMap,
@@ -36,6 +40,10 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.convert import convert_labels
+from arrow_labels.write.duckdb import duckdb_views
+from arrow_labels.write.hugging_face import from_datasets, to_datasets
+from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 __version__ = "0.1.0"
@@ -54,12 +62,16 @@ __all__ = [
     "SchemaError",
     "SemanticMap",
     "TargetError",
+    "WorkerError",
     "bitmap_runs",
     "coco_to_rle",
+    "convert_labels",
     "decode_bitmap",
     "decode_labels",
+    "duckdb_views",
     "encode_bitmap",
     "encode_labels",
+    "from_datasets",
     "inspect_labels",
     "iter_labels",
     "mask_indices",
@@ -70,12 +82,21 @@ __all__ = [
     "point_indices",
     "read_bitmap",
     "read_labels",
+    "read_lance",
     "read_masks",
     "read_parquet",
+    "register",
     "rle_to_coco",
     "rle_to_mask",
+    "scan_labels",
     "semantic_map",
+    "to_datasets",
+    "to_extension",
+    "to_geoarrow",
+    "to_storage",
+    "unregister",
     "write_bitmap",
+    "write_lance",
     "write_parquet",
     "write_release",
 ]

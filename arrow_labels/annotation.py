@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 from msgspec.structs import astuple
 
 ABSENT: Final = Raw(b"")
+_NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -103,28 +104,34 @@ RECORDS: Final[dict[str, np.dtype[Any]]] = {
 }
 """The layout of the members that are packed."""
 
-_PLACE: Final = {name: place for place, name in enumerate(Annotation.__struct_fields__)}
-_SIZES: Final = [(_PLACE[name], record.itemsize) for name, record in RECORDS.items()]
-_POINTS, _ATTRIBUTES = _PLACE["points"], _PLACE["attributes"]
 _pack = msgspec.msgpack.Encoder().encode
+
+
+class PointsText(NamedTuple):
+    """The lists of points of some annotations as one array; its brackets and commas alone; the length of each list."""
+
+    text: bytes
+    shape: bytes
+    lengths: list[int]
 
 
 class Group(NamedTuple):
     """The annotations of one kind in a list: where they stand in it (None: they are all of it), and their members.
 
-    A member is a tuple of values; `attributes` is the joined text and the length of each. `points` and the members of
-    `RECORDS` are None where no annotation has them; where every annotation has all the numbers of one, it is packed as
-    MessagePack: records of one size, out of which NumPy takes numbers five times as fast as out of an object each.
+    A member is a tuple of values; `attributes` is the joined text and the length of each, `points` is `PointsText`.
+    `points` and the members of `RECORDS` are None where no annotation has them; where every annotation has all the
+    numbers of one, it is packed as MessagePack: records of one size, out of which NumPy takes numbers five times as
+    fast as out of an object each.
     """
 
     kind: int
     rows: list[int] | None
     length: int
-    members: list[Any]
+    members: dict[str, Any]
 
     def member(self, name: str) -> Any:
-        """A member by its name."""
-        return self.members[_PLACE[name]]
+        """A member by its name; None where the annotations were decoded without it."""
+        return self.members.get(name)
 
 
 def gather(annotations: Sequence[Annotation]) -> list[Group]:
@@ -143,15 +150,30 @@ def gather(annotations: Sequence[Annotation]) -> list[Group]:
 
 
 def _group(kind: int, rows: list[int] | None, annotations: Sequence[Annotation]) -> Group:
-    members: list[Any] = list(zip(*map(astuple, annotations), strict=True))
     count = len(annotations)
-    for place, size in _SIZES:
-        members[place] = packed(members[place], size)
-    raws = members[_ATTRIBUTES]
-    members[_ATTRIBUTES] = (b"".join(raws), list(map(len, raws)))
-    if members[_POINTS].count(ABSENT) == count:
-        members[_POINTS] = None
+    columns = zip(*map(astuple, annotations), strict=True)
+    members: dict[str, Any] = dict(zip(annotations[0].__struct_fields__, columns, strict=True))
+    for name, record in RECORDS.items():
+        if name in members:
+            members[name] = packed(members[name], record.itemsize)
+    if "attributes" in members:
+        raws = members["attributes"]
+        members["attributes"] = (b"".join(raws), list(map(len, raws)))
+    if "points" in members:
+        members["points"] = points_text(members["points"])
     return Group(kind, rows, count, members)
+
+
+def points_text(raws: Sequence[Raw]) -> PointsText | None:
+    """Lists of points as one text; None if all are absent."""
+    absent = raws.count(ABSENT)
+    if absent == len(raws):
+        return None
+    lists: list[Raw | bytes] = list(filter(None, raws) if absent else raws)
+    lists[0] = b"[" + bytes(lists[0])
+    lists[-1] = bytes(lists[-1]) + b"]"
+    text = b",".join(lists)
+    return PointsText(text, text.translate(None, _NUMBER_CHARACTERS), list(map(len, raws)))
 
 
 def packed(values: Sequence[Any], size: int) -> bytes | Sequence[Any] | None:

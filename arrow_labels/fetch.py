@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import fsspec.asyn
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
-from arrow_labels.http_bytes import Limits, PassingError, get
+from arrow_labels.http_bytes import Limits, PassingError, TooLargeError, get
 from arrow_labels.locate import HTTP, Place, scheme
-from arrow_labels.sources import file_system, reason
+from arrow_labels.sources import File, file_system, reason
 
 if TYPE_CHECKING:
     import tenacity
@@ -32,6 +33,8 @@ Read = Callable[[], Awaitable[bytes]]
 
 _AHEAD: Final = 4
 """Places that may wait, or be done and wait for those before them, for each that is fetched."""
+_AHEAD_BYTES: Final = 64 << 20
+"""Bytes of files that may be on their way, or there and wait for those before them."""
 _GLANCE: Final = 0.2
 """Seconds after which a wait looks for signals."""
 _FIRST_WAIT: Final = 0.25
@@ -59,14 +62,15 @@ def fetch(place: Place, limits: Limits) -> bytes:
 
 
 def fetch_all(
-    jobs: Iterable[tuple[Place | ArrowLabelsError, Callable[[bytes], T]]], limits: Limits, *, concurrency: int
+    jobs: Iterable[tuple[Place | File | ArrowLabelsError, Callable[[bytes], T]]], limits: Limits, *, concurrency: int
 ) -> Generator[T | ArrowLabelsError, None, None]:
     """What is made of the bytes of each place, in the order of the jobs.
 
     Parameters
     ----------
-    jobs : iterable of (place, function)
-        Where bytes are, and what to make of them, in a thread; an error in place of a place is passed on.
+    jobs : iterable of (place or file, function)
+        Where bytes are, and what to make of them, in a thread; an error in place of a place is passed on. Files whose
+        sizes are known are bounded by the sum of those as well; those of unknown size count as the limit.
     limits : Limits
         Of each place.
     concurrency : int
@@ -85,20 +89,43 @@ def fetch_all(
     loop = fsspec.asyn.get_loop()
     slots = asyncio.Semaphore(concurrency)
     waiting: deque[Future[T | ArrowLabelsError]] = deque()
+    sizes: deque[int] = deque()
     # Work on bytes keeps a processor busy: more threads than there are processors would only take turns.
     with ThreadPoolExecutor(min(concurrency, os.cpu_count() or 1), "arrow-labels") as workers:
         try:
             for place, make in jobs:
-                waiting.append(_started(place, make, limits, slots, workers, loop))
-                if len(waiting) >= concurrency * _AHEAD:
+                size = _size(place, limits)
+                while waiting and (len(waiting) >= concurrency * _AHEAD or sum(sizes) + size > _AHEAD_BYTES):
                     yield _first(waiting)
+                    sizes.popleft()
+                waiting.append(_started(place, make, limits, slots, workers, loop))
+                sizes.append(size)
             while waiting:
                 yield _first(waiting)
         finally:
             for future in waiting:
                 future.cancel()
-            # What is cancelled has stopped before the threads that it could call are gone.
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+            _settle(loop)
+
+
+def _settle(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until what was cancelled has stopped: it shall not call threads that are gone.
+
+    The loop cannot be waited for when Python ends with an iterator unfinished, nor by the loop's own thread, where the
+    garbage collector may have found one.
+    """
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            return
+    if not sys.is_finalizing():
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+
+
+def _size(place: Place | File | ArrowLabelsError, limits: Limits) -> int:
+    """Bytes that a file will take, at most."""
+    if not isinstance(place, File):
+        return 0
+    return limits.max_bytes or 0 if place.size is None else place.size
 
 
 def _first(waiting: deque[Future[T]]) -> T:
@@ -112,7 +139,7 @@ def _first(waiting: deque[Future[T]]) -> T:
 
 
 def _started(
-    place: Place | ArrowLabelsError,
+    place: Place | File | ArrowLabelsError,
     make: Callable[[bytes], T],
     limits: Limits,
     slots: asyncio.Semaphore,
@@ -135,6 +162,8 @@ async def _run(
     async with slots:
         try:
             data = await _retried(read, limits)
+            if make is bytes:  # nothing is made of them: the way to a thread and back costs as much as a small answer
+                return data  # type: ignore[return-value]
             return await asyncio.get_running_loop().run_in_executor(workers, make, data)
         except ArrowLabelsError as error:
             return type(error)(str(error))  # without those that led to it: they know the URL
@@ -184,8 +213,12 @@ async def _attempt(read: Read, timeout: float) -> bytes:
         raise FetchError(f"Expected a file that can be read, got {reason(error)}") from None
 
 
-def _reader(place: Place, limits: Limits) -> Read:
+def _reader(place: Place | File, limits: Limits) -> Read:
     """The function that reads a place once."""
+    if isinstance(place, File):
+        if scheme(place.path) in HTTP:
+            return partial(get, Place(place.path, place.fs.storage_options), limits)
+        return partial(_read_async, place.fs, place.path, limits)
     if place.is_local:
         return partial(asyncio.to_thread, _read_file, place.url, limits)
     if scheme(place.url) in HTTP:
@@ -223,5 +256,5 @@ def _range(limits: Limits) -> dict[str, int]:
 
 def _fitting(data: bytes, limits: Limits) -> bytes:
     if limits.max_bytes is not None and len(data) > limits.max_bytes:
-        raise FetchError(f"Expected at most {limits.max_bytes:,} bytes (`max_bytes`), got more")
+        raise TooLargeError(f"Expected at most {limits.max_bytes:,} bytes (`max_bytes`), got more")
     return data

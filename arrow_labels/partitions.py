@@ -7,19 +7,17 @@ there were) is worked out from the names alone, and each part carries what of it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
-from itertools import groupby
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
-from arrow_labels.decode import Document, Reader, reader
-from arrow_labels.errors import FetchError
+from arrow_labels.decode import Wanted, reader
 from arrow_labels.masks import read_masks
-from arrow_labels.pieces import PIECE_BYTES, Names, Options, Piece, Span
+from arrow_labels.pieces import PIECE_BYTES, Options, Piece
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.sources import File, documents, line_documents, readable
+from arrow_labels.sources import File
+from arrow_labels.spans import Files, Span, records
 from arrow_labels.tables import LabelTables
 
 _FILE_BYTES: Final = 256 << 10
@@ -29,9 +27,9 @@ T = TypeVar("T")
 
 
 class Part(NamedTuple):
-    """What one task reads: pieces, and what stood before them: counts of names, keys of labels, lone samples."""
+    """What one task reads: spans, and what stood before them: counts of names, keys of labels, lone samples."""
 
-    pieces: tuple[Piece, ...]
+    spans: tuple[Span, ...]
     nbytes: int
     sample_ids: dict[str, int]
     label_keys: frozenset[tuple[str, str]]
@@ -40,7 +38,8 @@ class Part(NamedTuple):
     @property
     def sources(self) -> list[str]:
         """The names of the files."""
-        return list(dict.fromkeys(piece.item.name for piece in self.pieces if isinstance(piece.item, File)))
+        items = chain.from_iterable(it.files if isinstance(it, Files) else [it.file] for it in self.spans)
+        return list(dict.fromkeys(item.name for item in items if isinstance(item, File)))
 
 
 def groups_of_items(items: Iterable[tuple[int, Any]], part_bytes: int = PIECE_BYTES) -> list[list[tuple[int, Any]]]:
@@ -48,26 +47,26 @@ def groups_of_items(items: Iterable[tuple[int, Any]], part_bytes: int = PIECE_BY
     return list(_filled(items, lambda it: (it[1].size or 0) if isinstance(it[1], File) else 0, part_bytes))
 
 
-def parts_of(indexed: Iterable[tuple[Piece, Names]], part_bytes: int = PIECE_BYTES) -> list[Part]:
+def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES) -> list[Part]:
     """Parts of about `part_bytes`, of all pieces of a source in their order.
 
     Examples
     --------
     >>> from arrow_labels.pieces import index, items_of
     >>> items = items_of([{"labels": {}, "name": "a"}, {"labels": {}, "name": "a"}], None)
-    >>> [part.sample_ids for part in parts_of(index(items, Options()), part_bytes=1)]
+    >>> [part.sample_ids for part in parts_of(index(items, "raise"), part_bytes=1)]
     [{}, {'a': 1}]
     """
     ids: dict[str, int] = {}
     keys: set[tuple[str, str]] = set()
     lone = 0
     made = []
-    for group in _filled(indexed, lambda it: it[0].nbytes, part_bytes):
-        before = _counts_before(ids, (name for _, names in group for name in names.samples))
-        taken = _keys_before(keys, (key for _, names in group for key in names.labels))
-        nbytes = sum(piece.nbytes for piece, _ in group)
-        made.append(Part(tuple(piece for piece, _ in group), nbytes, before, taken, lone))
-        lone += sum(names.lone for _, names in group)
+    for group in _filled(pieces, lambda piece: piece.nbytes, part_bytes):
+        before = _counts_before(ids, chain.from_iterable(piece.samples for piece in group))
+        taken = _keys_before(keys, chain.from_iterable(piece.labels for piece in group))
+        spans, nbytes = tuple(piece.span for piece in group), sum(piece.nbytes for piece in group)
+        made.append(Part(spans, nbytes, before, taken, lone))
+        lone += sum(piece.lone for piece in group)
     return made
 
 
@@ -143,7 +142,9 @@ def read_part(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one table that a part gives, some columns of them, as record batches without metadata.
 
-    With `mask_options`, be they none, bitmaps are fetched and segments filled, as by `read_masks` with these options.
+    What some columns do not need is neither decoded nor validated, as by `scan_labels`; all columns are validated as by
+    `read_labels`. With `mask_options`, be they none, bitmaps are fetched and segments filled, as by `read_masks` with
+    these options.
 
     Raises
     ------
@@ -151,14 +152,17 @@ def read_part(
         As `read_labels`.
     """
     schema = checked(table, columns, options)
-    wanted: set[str] | None = {table}
+    wanted: set[str] | Wanted | None = {table}
     if mask_options is not None:
         wanted = {table, "labels", "frames", *ANNOTATION_TABLES}
     elif table in ("rejects", "findings"):
         wanted = None
+    elif columns is not None and set(columns) != set(SCHEMAS[table].names):
+        wanted = Wanted({table: columns})
     run = reader(options.task_type, options.timestamp_unit, options.labelsets, wanted, options.on_error)
     run.sample_ids, run.label_keys, run.lone_samples = dict(part.sample_ids), set(part.label_keys), part.lone_samples
-    for batch in _batches(part, run):
+    found = chain.from_iterable(records(run, span, options.on_error) for span in part.spans)
+    for _, batch in run.columns(found):
         if mask_options is None:
             made = [batch[table]] if table in batch else []
         else:
@@ -166,65 +170,3 @@ def read_part(
         for rows in made:
             if rows.num_rows:
                 yield pa.RecordBatch.from_arrays([rows[name] for name in schema.names], schema=schema)
-
-
-def _batches(part: Part, run: Reader) -> Iterator[dict[str, pa.RecordBatch]]:
-    """Record batches of all pieces; neighbours that are not of a cut release share one."""
-    for is_cut, pieces in groupby(part.pieces, lambda piece: piece.span is not None and piece.span.around is not None):
-        if is_cut:
-            for piece in pieces:
-                yield from _samples(run, piece, *_read(piece))
-        else:
-            found = (document for piece in pieces for document in _documents(piece, run))
-            for _, batch in run.batches(found):
-                yield batch
-
-
-def _documents(piece: Piece, run: Reader) -> Iterator[Document]:
-    if piece.span is None:
-        yield from documents([piece.item], run.on_error, piece.number)
-        return
-    span, data = _read(piece)
-    yield from line_documents(BytesIO(data), piece.item, span.first)
-
-
-def _samples(run: Reader, piece: Piece, span: Span, data: bytes) -> Iterator[dict[str, pa.RecordBatch]]:
-    """Record batches of a span of samples: of a release that has no others.
-
-    What the release itself gives belongs to its first span.
-    """
-    before, after = span.around or (b"", b"")
-    # Seen as memory, it is taken for a release without a look for lists of point ids in the whole of it.
-    release = memoryview(b"".join((before, data, after)))
-    found = run.batches([Document(piece.item.name, piece.item.below, release)])
-    _, definitions = next(found)
-    if span.first == 0:
-        yield definitions
-    for _, batch in found:
-        if "samples" in batch:
-            place = batch["samples"].schema.get_field_index("sample_index")
-            indices = pa.array(batch["samples"]["sample_index"].to_numpy() + np.int64(span.first))
-            batch["samples"] = batch["samples"].set_column(place, "sample_index", indices)
-        yield batch
-
-
-def _read(piece: Piece) -> tuple[Span, bytes]:
-    """A span and its bytes.
-
-    Raises
-    ------
-    FetchError
-        It cannot be read, or is not as long as it was.
-    """
-    span, file = piece.span, piece.item
-    assert span is not None
-    with readable(file.name):
-        data: bytes = file.fs.cat_file(file.path, start=span.start, end=span.stop)
-    if len(data) == file.size != span.stop - span.start:
-        data = data[span.start : span.stop]  # a server that knows no ranges sends all
-    if len(data) != span.stop - span.start:
-        raise FetchError(
-            f"Expected {span.stop - span.start:,} bytes at {span.start:,}, got {len(data):,}: has the file changed? "
-            f"- at {file.name}"
-        )
-    return span, data

@@ -6,27 +6,25 @@ are found without decoding anything else, at about ten times the speed.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
-import numpy as np
-import numpy.typing as npt
-from msgspec import Raw, Struct
-
-from arrow_labels.annotation import ABSENT
-from arrow_labels.decode import Document, OnError, TimestampUnit
-from arrow_labels.decode.careful import FAILURES, Buffer
-from arrow_labels.decode.documents import recognise
-from arrow_labels.decode.labels import ParsedLabel, parse_attributes, parse_label
-from arrow_labels.decode.samples import ParsedSample, parse_sample
-from arrow_labels.errors import ArrowLabelsError, DecodeError, FetchError
+from arrow_labels.contents import LINES, content, lines, load, mapped, stamp
+from arrow_labels.decode import Document, OnError, TimestampUnit, Wanted
+from arrow_labels.decode.documents import Reader, Record, names_of
+from arrow_labels.decode.rows import Rows
+from arrow_labels.errors import ArrowLabelsError, FetchError
+from arrow_labels.files import documents
 from arrow_labels.schema import GROUND_TRUTH
-from arrow_labels.sources import File, documents, line_documents, readable, resolve, uncompressed_kind
+from arrow_labels.sources import File, resolve
+from arrow_labels.spans import Files, Lines, Span, divide_release
 
 PIECE_BYTES: Final = 64 << 20
 """JSON that is read at once unless the caller says otherwise: half a second of work."""
+_BLOCK: Final = 1 << 20
+_BY_KEY: Final = Wanted({"labels": ("sample_id",)}).only("sample_id", ())
+"""A reader that wants some samples only leaves all documents but releases undecoded."""
 
 
 class Options(NamedTuple):
@@ -38,66 +36,17 @@ class Options(NamedTuple):
     on_error: OnError = "raise"
 
 
-class Span(NamedTuple):
-    """A run of samples, or of lines, of a file: its bytes, and the number of the first one.
+class Piece(NamedTuple):
+    """A span of a source, its bytes of JSON, and what pieces that come later must know of it.
 
-    `around` is the release without its samples, before and after them; null for lines.
+    That is the names of samples, the keys of documents that are labels, and how many documents are samples.
     """
 
-    start: int
-    stop: int
-    first: int
-    around: tuple[bytes, bytes] | None
-
-
-class Piece(NamedTuple):
-    """An item of a source, or a span of it: its place in the source, and its bytes of JSON."""
-
-    number: int
-    item: Any
+    span: Span
     nbytes: int
-    span: Span | None = None
-
-
-class Names(NamedTuple):
-    """What pieces that come later must know: names of samples, keys of label documents, how many lone samples."""
-
     samples: list[str]
     labels: list[tuple[str, str]]
     lone: int
-
-
-class _Head(Struct, gc=False):
-    uuid: str | None = None
-    name: str | None = None
-    labels: dict[str, Raw] | None = None
-
-
-class _Samples(Struct, gc=False):
-    samples: list[_Head] | None = None
-
-
-class _Document(_Head, gc=False):
-    dataset: _Samples | None = None
-    label_status: str | None = None
-    sample_uuid: str | None = None
-    labelset: str | None = None
-    annotations: Raw = ABSENT
-    frames: Raw = ABSENT
-    sensors: Raw = ABSENT
-
-
-class _RawSamples(Struct, gc=False):
-    samples: list[Raw] | None = None
-
-
-class _RawRelease(Struct, gc=False):
-    dataset: _RawSamples | None = None
-
-
-_decode_document = msgspec.json.Decoder(_Document).decode
-_decode_head = msgspec.json.Decoder(_Head).decode
-_decode_raw_release = msgspec.json.Decoder(_RawRelease).decode
 
 
 def items_of(source: Any, storage_options: dict[str, Any] | None) -> list[tuple[int, Any]]:
@@ -114,9 +63,7 @@ def items_of(source: Any, storage_options: dict[str, Any] | None) -> list[tuple[
     return list(enumerate(items))
 
 
-def index(
-    items: Iterable[tuple[int, Any]], options: Options, piece_bytes: int = PIECE_BYTES
-) -> list[tuple[Piece, Names]]:
+def index(items: Iterable[tuple[int, Any]], on_error: OnError, piece_bytes: int = PIECE_BYTES) -> list[Piece]:
     """The pieces of some items, larger files cut into spans of about `piece_bytes`, and the names in each.
 
     Raises
@@ -127,153 +74,80 @@ def index(
     Examples
     --------
     >>> items = items_of([{"annotations": [], "sample_uuid": "a"}, {"labels": {}, "name": "b"}], None)
-    >>> [names for _, names in index(items, Options())]
-    [Names(samples=[], labels=[('a', 'ground-truth')], lone=0), Names(samples=['b'], labels=[], lone=1)]
+    >>> [piece[2:] for piece in index(items, "raise")]
+    [([], [('a', 'ground-truth')], 0), (['b'], [], 1)]
     """
-    found: list[tuple[Piece, Names]] = []
-    for number, item in items:
-        found.extend(_pieces(number, item, options, piece_bytes))
-    return found
+    return [piece for place, item in items for piece in _pieces(place, item, on_error, piece_bytes)]
 
 
-def _pieces(number: int, item: Any, options: Options, piece_bytes: int) -> Iterator[tuple[Piece, Names]]:
-    kind = _cut_as(item, piece_bytes)
-    if kind == "lines":
-        # A file that cannot be read is a reject of the task that reads it.
-        with suppress(*([FetchError] if options.on_error == "collect" else [])):
-            yield from list(_line_spans(number, item, options, piece_bytes))
-            return
-    names, nbytes = Names([], [], 0), 0
-    for document in documents([item], options.on_error, number):
-        if isinstance(document.data, ArrowLabelsError):
-            continue
-        nbytes += len(document.data)
-        if kind == "document":
-            spans = list(_sample_spans(number, item, document, piece_bytes))
-            if len(spans) > 1:
-                yield from spans
-                return
-        names = _joined([names, _names(document, options)])
-    yield Piece(number, item, nbytes), names
-
-
-def _cut_as(item: Any, piece_bytes: int) -> Literal["lines", "document"] | None:
-    """How an item may be cut: it is large, not compressed, and any part of it can be read by itself."""
-    return uncompressed_kind(item) if isinstance(item, File) and (item.size or 0) > piece_bytes else None
-
-
-def _line_spans(number: int, file: File, options: Options, piece_bytes: int) -> Iterator[tuple[Piece, Names]]:
-    start, stop, first = 0, 0, 1
-    names = Names([], [], 0)
-    with readable(file.name), file.fs.open(file.path, "rb") as stream:
-        for line, text in enumerate(stream, 1):
-            if stop - start >= piece_bytes:
-                yield Piece(number, file, stop - start, Span(start, stop, first, None)), names
-                start, first, names = stop, line, Names([], [], 0)
-            stop += len(text)
-            for document in line_documents([text], file, line):
-                names = _joined([names, _names(document, options)])
-    yield Piece(number, file, stop - start, Span(start, stop, first, None)), names
-
-
-def _sample_spans(number: int, file: File, document: Document, piece_bytes: int) -> Iterator[tuple[Piece, Names]]:
-    """Spans of the samples of a release; nothing for other documents, which are not cut."""
-    data = document.data
-    assert not isinstance(data, ArrowLabelsError)
-    try:
-        dataset = _decode_raw_release(data).dataset
-    except FAILURES:
-        return
-    raws = (dataset and dataset.samples) or []
-    if not raws:
-        return
-    size = np.fromiter((len(memoryview(raw)) for raw in raws), np.int64, len(raws))
-    places = (np.cumsum(size) - size) // piece_bytes
-    firsts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), len(raws)]
-    base = _address(data)
-    starts = [_address(raws[first]) - base for first in firsts[:-1]]
-    lasts = [_address(raws[after - 1]) - base + int(size[after - 1]) for after in firsts[1:]]
-    around = bytes(data[: starts[0]]), bytes(data[lasts[-1] :])
-    before = (file.size or 0) - len(data)  # a byte order mark
-    for first, after, start, stop in zip(firsts[:-1], firsts[1:], starts, lasts, strict=True):
-        span = Span(start + before, stop + before, first, around)
-        names = [name for raw in raws[first:after] if (name := _sample_name(raw, document.place)) is not None]
-        yield Piece(number, file, stop - start, span), Names(names, [], 0)
-
-
-def _address(data: Buffer) -> int:
-    array: npt.NDArray[np.uint8] = np.frombuffer(data, np.uint8)
-    return array.ctypes.data
-
-
-def _names(document: Document, options: Options) -> Names:
-    """The names in a document, those that it would have if decoded."""
-    place, data = document.place, document.data
-    if isinstance(data, ArrowLabelsError):
-        return Names([], [], 0)
-    try:
-        found = _decode_document(data)
-    except FAILURES:
-        return _parsed_names(document, data, options)
-    if found.dataset is not None:
-        return Names([_first(it.uuid, it.name, place) for it in found.dataset.samples or ()], [], 0)
-    if found.labels is not None:
-        return Names([_first(found.uuid, found.name, place)], [], 1)
-    # A label that cannot be decoded takes no name from those after it: worth knowing only if they are read.
-    is_label = found.label_status or found.sample_uuid or found.labelset
-    if options.on_error == "raise" and (is_label or found.annotations or found.frames or found.sensors):
-        return _label_names(found.sample_uuid, found.labelset, place, options)
-    return _parsed_names(document, data, options)
-
-
-def _parsed_names(document: Document, data: bytes | memoryview, options: Options) -> Names:
-    """The names in a document that is parsed as a `Reader` parses it."""
-    try:
-        kind, parsed = recognise(data)
-        if kind == "release":
-            raws = (parsed.release.dataset and parsed.release.dataset.samples) or ()
-            names = (_sample_name(raw, document.place) for raw in raws)
-            return Names([name for name in names if name is not None], [], 0)
-        if kind == "sample":
-            name = _sample_name(data, document.place)
-            return Names([] if name is None else [name], [], 1)
-        label = parsed or (parse_label if kind == "label" else parse_attributes)(data, False)
-    except DecodeError:
-        return Names([], [], 0)
-    assert isinstance(label, ParsedLabel)
-    if label.label is None:
-        return _label_names(None, None, document.place, options)
-    return _label_names(label.label.sample_uuid, label.label.labelset, document.place, options)
-
-
-def _sample_name(raw: Buffer, place: str) -> str | None:
-    """The name of a sample; null if it cannot be told to be one."""
-    head: _Head | Any
-    try:
-        head = _decode_head(raw)
-    except FAILURES:
+def _pieces(place: int, item: Any, on_error: OnError, piece_bytes: int) -> list[Piece]:
+    if isinstance(item, File) and (item.size or 0) > piece_bytes and not item.compression and item.kind != ".zip":
         try:
-            parsed: ParsedSample = parse_sample(raw)
-        except DecodeError:
-            return None
-        head = parsed.sample
-    return _first(head.uuid, head.name, place)
+            found = _of_lines(item, place, piece_bytes) if item.kind in LINES else _of_release(item, piece_bytes)
+        except Exception:  # whoever reads it as a whole says what is wrong, or collects it
+            found = []
+        if found:
+            return found
+    sizes: list[int] = []
+
+    def counted() -> Iterator[Document]:
+        for document in documents([item], on_error, place):
+            sizes.append(0 if isinstance(document.data, ArrowLabelsError) else len(document.data))
+            yield document
+
+    run = _reader()
+    piece = _named(Files([item], place), 0, run.records(counted()), run)
+    return [piece._replace(nbytes=sum(sizes))]
 
 
-def _label_names(sample_uuid: str | None, labelset: str | None, place: str, options: Options) -> Names:
-    labelset = _first(labelset, GROUND_TRUTH)
-    if options.labelsets is not None and labelset not in options.labelsets:
-        return Names([], [], 0)
-    return Names([], [(_first(sample_uuid, place), labelset)], 0)
+def _of_lines(file: File, place: int, piece_bytes: int) -> list[Piece]:
+    """The pieces of a file of lines, which is streamed."""
+    pieces: list[Piece] = []
+    begin, first = 0, 1
+    with content(file) as opened:
+        found, stream = stamp(opened), io.BufferedReader(opened, _BLOCK)
+        while kept := stream.readlines(piece_bytes):
+            size, run = sum(map(len, kept)), _reader()
+            span = Lines(file, place, found, begin, begin + size, first)
+            pieces.append(_named(span, size, run.records(lines(file, kept, first)), run))
+            begin, first = begin + size, first + len(kept)
+    return pieces
+
+
+def _of_release(file: File, piece_bytes: int) -> list[Piece]:
+    """The pieces of a release, nothing of another document; one that is elsewhere is copied to a temporary file."""
+    with content(file) as stream:
+        found = stamp(stream)
+        whole = memoryview(load(stream) if found is None else mapped(stream))
+    pieces = []
+    for span in divide_release(file, found, whole, piece_bytes):
+        places = zip(span.starts.tolist(), span.lengths.tolist(), strict=True)
+        samples = (Record("sample", file.name, file.below, whole[start : start + size]) for start, size in places)
+        pieces.append(_named(span, int(span.lengths.sum()), samples, _reader()))
+    return pieces
+
+
+def _reader() -> Reader:
+    return Reader(None, 1, _BY_KEY, "collect")
+
+
+def _named(span: Span, nbytes: int, records: Iterable[Record | Rows], run: Reader) -> Piece:
+    """A piece with the names of its records, those that they would have if they were decoded."""
+    samples: list[str] = []
+    labels: list[tuple[str, str]] = []
+    for record in records:
+        if isinstance(record, Rows) or record.failed is not None:
+            continue
+        names = names_of(record)
+        if names is None:
+            continue
+        if record.kind == "sample":
+            samples.append(_first(*names, record.place))
+        else:
+            sample_uuid, labelset = names or (None, None)
+            labels.append((_first(sample_uuid, record.place), _first(labelset, GROUND_TRUTH)))
+    return Piece(span, nbytes, samples, labels, run.lone_samples)
 
 
 def _first(*names: str | None) -> str:
     return next(name for name in names if name is not None)
-
-
-def _joined(several: list[Names]) -> Names:
-    first, *others = several
-    for names in others:
-        first.samples.extend(names.samples)
-        first.labels.extend(names.labels)
-    return first._replace(lone=sum(names.lone for names in several))

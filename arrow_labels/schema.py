@@ -288,3 +288,17 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
 ANNOTATION_TABLES: Final = ("segments", "vectors", "cuboids")
 ANNOTATION_COLUMNS: Final = tuple(name for name, _, _ in _ANNOTATION)
 GROUND_TRUTH: Final = "ground-truth"
+CUBOID_COLUMNS: Final = ("x", "y", "z", "length", "width", "height", "yaw", "qx", "qy", "qz", "qw")
+JSON_COLUMNS: Final = (
+    "attributes",
+    "default_value",
+    "distortion",
+    "extra",
+    "frames",
+    "image_attributes",
+    "labelsets",
+    "metadata",
+    "task_attributes",
+    "value",
+)
+"""The columns of JSON text; a name means the same in every table."""

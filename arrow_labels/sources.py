@@ -1,50 +1,24 @@
-"""What a source names: files of any fsspec file system and documents in memory, opened one after the other.
-
-A large document is memory-mapped, from where it lies if that is a local file, else from a temporary copy.
-"""
+"""What a source names: files of any fsspec file system, and documents in memory. Nothing is opened."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
-import mmap
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import fsspec
-import pyarrow as pa
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.zip import ZipFileSystem
 
-from arrow_labels.decode import Document, OnError, is_document, to_bytes
-from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
+from arrow_labels.decode import is_document
+from arrow_labels.errors import FetchError, MissingExtraError
 
-_LINES: Final = (".jsonl", ".ndjson")
-_DOCUMENTS: Final = (".json", *_LINES)
-_IN_MEMORY: Final = 16 << 20
-"""Documents up to here are read into memory; larger ones are mapped."""
-
-
-def _open_zstd(file: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(pa.CompressedInputStream(file, "zstd"))
-
-
-_DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _open_zstd,
-}
-_EXTRAS: Final = {
+_DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
+_SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
+EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
     "gs": ("gcsfs", "gcs"),
@@ -55,6 +29,7 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+"""Protocols of file systems, the packages that they need, and what brings those."""
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
@@ -63,13 +38,18 @@ MANIFEST: Final = "_arrow_labels.json"
 
 
 class File(NamedTuple):
-    """A file of labels: where it is, its name to people, its path below the source, and its size if known."""
+    """A file of labels: where it is, its name to people, its path below the source without suffixes, its size if known.
+
+    `kind` and `compression` are its suffixes.
+    """
 
     fs: fsspec.AbstractFileSystem
     path: str
     name: str
     below: str
     size: int | None
+    kind: str
+    compression: str
 
 
 def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -87,9 +67,9 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         fs, path = url_to_fs(url, **(storage_options or {}))
         return fs, path
     except ImportError as error:
-        if protocol not in _EXTRAS:
+        if protocol not in EXTRAS:
             raise FetchError(f"Expected an installed file system for `{protocol}:`, got {error}") from error
-        package, extra = _EXTRAS[protocol]
+        package, extra = EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
         raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
@@ -118,13 +98,23 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
     elif isinstance(source, bytes | bytearray | memoryview) or is_document(source) or hasattr(source, "read"):
         yield source
     elif isinstance(source, Iterable):
+        many = not isinstance(source, Sized) or len(source) > 1
         for item in source:
-            yield from resolve(item, storage_options)
+            file = _remote_file(item, storage_options) if many and isinstance(item, str) else None
+            yield from resolve(item, storage_options) if file is None else [file]
     else:
         raise FetchError(
             "Expected a path, URL, glob, open binary file, bytes, dict or pydantic model, or a list of those, got "
             f"`{type(source).__name__}`"
         )
+
+
+def _remote_file(url: str, storage_options: dict[str, Any] | None) -> File | None:
+    """The file of a URL whose suffix says that it is one: to ask for each of many would take as long as to read it."""
+    if "://" not in url or not any(suffixes(shown(url))) or has_magic(shown(url)):
+        return None
+    fs, path = file_system(url, storage_options)
+    return file_at(fs, path, shown(url), shown(path).rpartition("/")[2], None) if fs.async_impl else None
 
 
 def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
@@ -141,42 +131,52 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     except Exception as error:  # file systems raise errors of the libraries below them
         raise FetchError(f"Expected a source that can be read, got {reason(error)} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
-        yield File(fs, path, shown(url), _stem(shown(path).rpartition("/")[2]), about.get("size"))
+        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
-    found = {
-        name: item for name, item in found.items() if item["type"] == "file" and (about is None or is_labels(name))
-    }
-    if not found:
-        what = "a match" if about is None else f"files with labels ({', '.join(_DOCUMENTS)}, compressed or in .zip)"
-        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
+    # What is known of a file is ten times as long as its name, and there can be millions of them.
+    sizes = [(name, item.get("size")) for name, item in found.items() if is_file(item)]
+    del found
+    sizes.sort()
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
-    for name, item in sorted(found.items()):
-        yield File(fs, name, _name(fs, name, url), _stem(name[len(root) :].lstrip("/")), item.get("size"))
+    name_of, none = _names(fs, url), True
+    for name, size in sizes:
+        file = file_at(fs, name, name_of(name), name[len(root) :].lstrip("/"), size)
+        if about is None or file.kind:
+            none = False
+            yield file
+    if none:
+        what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
+        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
 
 
-def _name(fs: fsspec.AbstractFileSystem, path: str, url: str) -> str:
-    """A file's name: relative where the source was, a URL where that was one."""
+def is_file(about: dict[str, Any]) -> bool:
+    """Whether this is a file, or a local link to one."""
+    return about["type"] == "file" or (about.get("islink", False) and Path(about["name"]).is_file())
+
+
+def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
+    """What names a file to people: a path, relative where the source was, and a URL where that was one."""
     if isinstance(fs, LocalFileSystem):
-        return path if Path(url).is_absolute() or "://" in url else os.path.relpath(path)
-    return shown(fs.unstrip_protocol(path))
+        return str if Path(url).is_absolute() or "://" in url else os.path.relpath
+    return lambda path: shown(fs.unstrip_protocol(path))
 
 
-def is_labels(path: str) -> bool:
-    """Whether a file of a folder is taken for one with labels: by its suffix."""
-    return path.lower().endswith(".zip") or _stem(path) != path
+def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, size: int | None) -> File:
+    """A file, its path below the source given whole."""
+    kind, compression = suffixes(below)
+    stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
+    return File(fs, path, name, stem, size, kind, compression)
 
 
-def _stem(path: str) -> str:
-    """A path without the suffixes of label files."""
-    lower = path.lower()
-    end = next((len(suffix) for suffix in _DECOMPRESS if lower.endswith(suffix)), 0)
-    inner = lower[: len(lower) - end]
-    kind = next((len(suffix) for suffix in _DOCUMENTS if inner.endswith(suffix)), 0)
-    return path[: len(path) - end - kind] if kind else path
+def suffixes(path: str) -> tuple[str, str]:
+    """What the end of a path says of the file: `.zip` or the kind of document, and how it is compressed, or nothing."""
+    found = _SUFFIXES.search(path)
+    kind, compression = found.groups("") if found else ("", "")
+    return kind.lower(), compression.lower()
 
 
 def total_bytes(items: list[Any]) -> int | None:
@@ -185,111 +185,16 @@ def total_bytes(items: list[Any]) -> int | None:
     for item in items:
         if isinstance(item, bytes | bytearray | memoryview):
             total += len(item)
-        elif isinstance(item, File) and item.size and not item.path.lower().endswith((".zip", *_DECOMPRESS)):
+        elif (
+            isinstance(item, File)
+            and item.size
+            and not item.path.lower().endswith(".zip")
+            and not suffixes(item.path)[1]
+        ):
             total += item.size
         else:
             return None
     return total
-
-
-def documents(items: Iterable[Any], on_error: OnError, first: int = 0) -> Iterator[Document]:
-    """The documents of resolved items, opened when it is their turn; `first` is the place of the first item.
-
-    An item that cannot be read is an error, or with ``on_error="collect"`` a document that holds the error.
-    """
-    for index, item in enumerate(items, first):
-        if isinstance(item, File):
-            name, found = item.name, _documents(item)
-        else:
-            given = getattr(item, "name", None) if hasattr(item, "read") else None
-            name = given if isinstance(given, str) else f"<document {index}>"
-            found = _in_memory(item, name, str(index))
-        try:
-            with readable(name):
-                yield from found
-        except ArrowLabelsError as error:
-            if on_error == "raise":
-                raise
-            yield Document(name, str(index), error)
-
-
-@contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Errors of reading a file as ours.
-
-    Raises
-    ------
-    FetchError
-        Anything that is not an error of this library: file systems and codecs raise those of the libraries below them.
-    """
-    try:
-        yield
-    except ArrowLabelsError:
-        raise
-    except Exception as error:
-        raise FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}") from None
-
-
-def _in_memory(item: Any, name: str, place: str) -> Iterator[Document]:
-    yield Document(name, place, to_bytes(_load(item) if hasattr(item, "read") else item, name))
-
-
-def _documents(file: File) -> Iterator[Document]:
-    lower = shown(file.path).lower()
-    if lower.endswith(".zip"):
-        with file.fs.open(file.path, "rb") as archive:
-            inside = ZipFileSystem(archive)
-            for name, about in sorted(inside.find("", detail=True).items()):
-                if is_labels(name):
-                    full, below = f"zip://{name}::{file.name}", _stem(name)
-                    yield from _documents(File(inside, name, full, below, about.get("size")))
-        return
-    decompress = next((opener for suffix, opener in _DECOMPRESS.items() if lower.endswith(suffix)), None)
-    inner = lower.removesuffix(next((suffix for suffix in _DECOMPRESS if lower.endswith(suffix)), ""))
-    with file.fs.open(file.path, "rb") as opened:
-        stream = decompress(opened) if decompress else opened
-        if inner.endswith(_LINES):
-            yield from line_documents(stream, file)
-        elif decompress is None and isinstance(file.fs, LocalFileSystem) and (file.size or 0) > _IN_MEMORY:
-            yield Document(file.name, file.below, to_bytes(_map(opened), file.name))
-        else:
-            yield Document(file.name, file.below, to_bytes(_load(stream), file.name))
-
-
-def line_documents(lines: Iterable[bytes], file: File, first: int = 1) -> Iterator[Document]:
-    """The documents of some lines of a file; `first` is the number of the first line."""
-    for number, line in enumerate(lines, first):
-        if line.strip():
-            yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name))
-
-
-def uncompressed_kind(file: File) -> Literal["lines", "document"] | None:
-    """What is in a file: documents that are lines, or one document; null for an archive or a compressed file."""
-    lower = shown(file.path).lower()
-    if lower.endswith((".zip", *_DECOMPRESS)):
-        return None
-    return "lines" if lower.endswith(_LINES) else "document"
-
-
-def _load(stream: IO[bytes]) -> bytes | memoryview:
-    """A stream's content: in memory if it is small, else mapped from a temporary file."""
-    start = stream.read(_IN_MEMORY)
-    if isinstance(start, str):
-        raise FetchError("Expected a file that is open in binary mode, got one in text mode")
-    rest = stream.read(1)
-    if not rest:
-        return start
-    with tempfile.TemporaryFile() as copy:
-        copy.write(start)
-        copy.write(rest)
-        shutil.copyfileobj(stream, copy, 1 << 20)
-        copy.flush()
-        return _map(copy)
-
-
-def _map(file: Any) -> memoryview:
-    """A file as memory; the map is closed when nothing refers to it any more."""
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def reason(error: BaseException) -> str:

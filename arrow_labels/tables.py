@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from html import escape
 
 import polars as pl
@@ -53,7 +54,7 @@ class LabelTables:
         for name, schema in SCHEMAS.items():
             table = getattr(self, name)
             if table is None:
-                object.__setattr__(self, name, schema.empty_table())
+                object.__setattr__(self, name, _empty(name))
                 continue
             if not hasattr(table, "__arrow_c_stream__"):
                 raise SchemaError(f"Expected an Arrow table, got `{type(table).__name__}` - for table `{name}`")
@@ -143,9 +144,14 @@ class LabelTables:
         return cls(**{name: pa.Table.from_batches(found, SCHEMAS[name]) for name, found in pieces.items() if found})
 
 
+@cache
+def _empty(name: str) -> pa.Table:
+    return SCHEMAS[name].empty_table()
+
+
 def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """A table whose lists and strings are as large as those of the schema."""
-    stored = pa.schema([pa.field(field.name, _small(field.type)) for field in table.schema])
+    stored = pa.schema([pa.field(field.name, as_small(field.type)) for field in table.schema])
     if not stored.equals(schema):
         raise SchemaError(f"{_schema_difference(stored, schema)} - in table `{name}`")
     try:
@@ -154,14 +160,14 @@ def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
         raise SchemaError(f"Expected lists and strings below 2^31, got {error} - in table `{name}`") from None
 
 
-def _small(type_: pa.DataType) -> pa.DataType:
+def as_small(type_: pa.DataType) -> pa.DataType:
     """A type whose lists and strings have offsets of 32 bits."""
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return pa.string()
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
-        return pa.list_(_small(type_.value_type))
+        return pa.list_(as_small(type_.value_type))
     if pa.types.is_struct(type_):
-        return pa.struct([pa.field(field.name, _small(field.type)) for field in type_])
+        return pa.struct([pa.field(field.name, as_small(field.type)) for field in type_])
     return type_
 
 

@@ -216,6 +216,12 @@ class SampleHead(Struct, gc=False):
     labels: dict[str, Raw] | None = None
 
 
+class LabelHead(Struct, gc=False):
+    """A label of which no more is decoded than its status."""
+
+    label_status: str | None = None
+
+
 class Dataset(Wire):
     """The dataset of a release; its samples are split but not decoded."""
 
@@ -268,6 +274,7 @@ decode_sample = msgspec.json.Decoder(Sample).decode
 decode_sample_head = msgspec.json.Decoder(SampleHead).decode
 decode_sample_attributes = msgspec.json.Decoder(SampleAttributes | Nothing | None).decode
 decode_label = msgspec.json.Decoder(Label | None).decode
+decode_label_head = msgspec.json.Decoder(LabelHead | None).decode
 decode_attributes = msgspec.json.Decoder(Attributes | Nothing | None).decode
 decode_category = msgspec.json.Decoder(Category).decode
 decode_specification = msgspec.json.Decoder(Specification).decode

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
+import fsspec
 import generate
 import pyarrow as pa
 import pytest
@@ -19,6 +20,7 @@ import arrow_labels as al
 from arrow_labels.partitions import checked, groups_of_items, parts_of, read_part
 from arrow_labels.pieces import Options, index, items_of
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.spans import Files, Lines, Samples
 
 Json = dict[str, Any]
 
@@ -31,7 +33,7 @@ def in_parts(
 ) -> al.LabelTables:
     """Tables of a source in parts of about `size` bytes, planned and read as other processes would."""
     groups = groups_of_items(items_of(source, None), size)
-    indexed = [it for group in groups for it in index(pickle.loads(pickle.dumps(group)), options, size)]
+    indexed = [it for group in groups for it in index(pickle.loads(pickle.dumps(group)), options.on_error, size)]
     parts = pickle.loads(pickle.dumps(parts_of(indexed, size)))
     made = {}
     for table in tables:
@@ -85,14 +87,17 @@ def test_large_files_are_cut_and_small_ones_are_put_together(tmp_path: Path) -> 
     for name in "bcd":
         (tmp_path / f"{name}.json").write_text('{"annotations": []}')
     (tmp_path / "e.jsonl").write_text('{"annotations": []}\n' * 600)
-    parts = parts_of(index(items_of(str(tmp_path), None), Options(), 4_000), 4_000)
-    spans = [
-        [(Path(it.item.path).name, it.span and (it.span.first, it.nbytes)) for it in part.pieces] for part in parts
+    parts = parts_of(index(items_of(str(tmp_path), None), "raise", 4_000), 4_000)
+    spans = [span for part in parts for span in part.spans]
+    assert [type(span) for span in spans] == [Samples] * 3 + [Files] * 3 + [Lines] * 3
+    assert [span.first for span in spans[:3]] == [0, 1, 2]
+    assert [span.start for span in spans[3:6]] == [1, 2, 3]
+    assert [span.begin for span in spans[6:]] == [0, 4_020, 8_040]
+    assert [Path(name).name for part in parts for name in part.sources] == [
+        *("a.json" for _ in range(3)),
+        *("b.json", "c.json", "d.json"),
+        *("e.jsonl" for _ in range(3)),
     ]
-    assert [name for span in spans for name, _ in span] == ["a.json"] * 3 + ["b.json", "c.json", "d.json"] + [
-        "e.jsonl"
-    ] * 3
-    assert [first for span in spans[:3] for _, (first, _) in span] == [0, 1, 2]
     assert in_parts(str(tmp_path), 4_000) == at_once(str(tmp_path))
 
 
@@ -174,7 +179,7 @@ def test_options_are_passed_on(tmp_path: Path) -> None:
     found = in_parts(str(tmp_path), 1, options)
     assert found == at_once(str(tmp_path), options)
     assert found.labels["label_type"].to_pylist() == ["multisensor-sequence"] * found.labels.num_rows
-    part = parts_of(index(items_of(str(tmp_path), None), options))[0]
+    part = parts_of(index(items_of(str(tmp_path), None), "raise"))[0]
     (batch,) = read_part(part, "cuboids", ["yaw", "sample_id"], options)
     assert batch.schema.names == ["yaw", "sample_id"]
     assert batch.schema.metadata is None
@@ -184,7 +189,7 @@ def test_masks_are_filled(tmp_path: Path) -> None:
     generate.write_street(tmp_path)
     source = str(tmp_path / "release.json")
     options = Options()
-    parts = parts_of(index(items_of(source, None), options, 2_000), 2_000)
+    parts = parts_of(index(items_of(source, None), "raise", 2_000), 2_000)
     assert len(parts) > 2
     whole = al.read_labels(source, masks=True)
     for table in ("segments", "findings"):
@@ -199,25 +204,47 @@ def test_a_file_that_changed_is_told(tmp_path: Path, change: str, name: str) -> 
     sample = {"labels": {}, "name": "x" * 100}
     text = json.dumps({"dataset": {"samples": [sample] * 9}}) if name == "a.json" else f"{json.dumps(sample)}\n" * 9
     (tmp_path / name).write_text(text)
-    parts = parts_of(index(items_of(str(tmp_path), None), Options(), 300), 300)
+    parts = parts_of(index(items_of(str(tmp_path), None), "raise", 300), 300)
     if change == "gone":
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_text(text[:200])
-    with pytest.raises(al.FetchError, match="changed|can be read"):
+    with pytest.raises(al.FetchError, match="became shorter|stays where it is"):
         list(read_part(parts[-1], "samples", None, Options()))
 
 
-def test_a_server_without_ranges_sends_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsspec.implementations.local import LocalFileSystem
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_files_that_are_elsewhere_are_read_by_their_ranges(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = [{"labels": {}, "name": f"{number:020}"} for number in range(9)]
+    release = json.dumps({"dataset": {"samples": samples}})
+    text = release if name == "a.json" else "".join(f"{json.dumps(sample)}\n" for sample in samples)
+    url = f"memory://elsewhere/{name}"
+    fs = fsspec.filesystem("memory")
+    fs.pipe(url, text.encode())
+    parts = parts_of(index(items_of(url, None), "raise", 90), 90)
+    assert len(parts) > 2
+    asked: list[int] = []
 
-    (tmp_path / "a.jsonl").write_text("".join(f'{{"labels": {{}}, "name": "{n}"}}\n' for n in range(9)))
-    parts = parts_of(index(items_of(str(tmp_path), None), Options(), 60), 60)
-    whole = (tmp_path / "a.jsonl").read_bytes()
-    monkeypatch.setattr(LocalFileSystem, "cat_file", lambda self, path, start=None, end=None: whole)
-    rows = [batch["name"].to_pylist() for part in parts for batch in read_part(part, "samples", None, Options())]
-    assert [name for names in rows for name in names] == [str(n) for n in range(9)]
-    assert len(rows) > 2
+    def without_ranges(path: str, start: int, end: int) -> bytes:
+        asked.append(end - start)
+        return text.encode()
+
+    def rows() -> list[str]:
+        found = [it["name"].to_pylist() for part in parts for it in read_part(part, "samples", None, Options())]
+        return [name for names in found for name in names]
+
+    assert rows() == [sample["name"] for sample in samples]
+    with monkeypatch.context() as patched:
+        patched.setattr(fs, "open", None)  # only ranges are asked for
+        patched.setattr(fs, "cat_file", without_ranges)
+        assert rows() == [sample["name"] for sample in samples]
+    assert max(asked) < len(text) / 2
+    fs.pipe_file(url, text.encode()[:120])
+    with pytest.raises(al.FetchError, match=r"^Expected \d+ bytes at \d+, got 0 - at memory:.*: it has changed since"):
+        rows()
+    fs.rm(url)
+    with pytest.raises(al.FetchError, match="^Expected a file that stays where it is, got .*: it was there when"):
+        rows()
 
 
 def test_wrong_use() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from arrow_labels.decode.documents import CHUNK_BYTES, Document, OnError, Reader
 from arrow_labels.decode.values import NANOSECONDS
+from arrow_labels.decode.wanted import COLUMNS, Keep, Wanted
 from arrow_labels.errors import DecodeError
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.tables import LabelTables
@@ -16,7 +17,19 @@ from arrow_labels.wire import TASK_TYPES
 
 TimestampUnit = Literal["ns", "us", "ms", "s"]
 
-__all__ = ["Document", "OnError", "Reader", "TimestampUnit", "decode_labels", "is_document", "reader", "to_bytes"]
+__all__ = [
+    "COLUMNS",
+    "Document",
+    "Keep",
+    "OnError",
+    "Reader",
+    "TimestampUnit",
+    "Wanted",
+    "decode_labels",
+    "is_document",
+    "reader",
+    "to_bytes",
+]
 
 
 def decode_labels(
@@ -74,11 +87,11 @@ def reader(
     task_type: str | None,
     timestamp_unit: TimestampUnit,
     labelsets: Collection[str] | None,
-    tables: Collection[str] | None,
+    tables: Collection[str] | Wanted | None,
     on_error: OnError,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Reader:
-    """A `Reader` with these options, checked."""
+    """A `Reader` with these options, checked; `tables` may say what of them is wanted."""
     if task_type is not None and task_type not in TASK_TYPES:
         raise ValueError(f"task_type: expected one of {', '.join(TASK_TYPES)}, got {task_type!r}")
     if timestamp_unit not in NANOSECONDS:
@@ -88,12 +101,14 @@ def reader(
     for name, value in (("labelsets", labelsets), ("tables", tables)):
         if isinstance(value, str):
             raise ValueError(f"{name}: expected a collection of names, got the text {value!r}")
-    unknown = set(tables or ()) - set(SCHEMAS)
-    if unknown:
-        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
-    wanted = frozenset(SCHEMAS if tables is None else tables) | {"rejects"}
-    kept = None if labelsets is None else frozenset(labelsets)
-    return Reader(task_type, NANOSECONDS[timestamp_unit], kept, wanted, on_error, min(chunk_bytes, CHUNK_BYTES))
+    if not isinstance(tables, Wanted):
+        unknown = set(tables or ()) - set(SCHEMAS)
+        if unknown:
+            raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+        tables = Wanted(COLUMNS if tables is None else {name: COLUMNS[name] for name in {*tables, "rejects"}})
+    if labelsets is not None:
+        tables = tables.only("labelset", labelsets)
+    return Reader(task_type, NANOSECONDS[timestamp_unit], tables, on_error, min(chunk_bytes, CHUNK_BYTES))
 
 
 def _documents(documents: Iterable[Any]) -> Iterator[Document]:

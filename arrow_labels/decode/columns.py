@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain, compress
+from itertools import chain
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,13 +19,14 @@ import simdjson
 from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
-from arrow_labels.schema import POINT
+from arrow_labels.annotation import PointsText
+from arrow_labels.schema import METADATA, POINT, SCHEMAS
 from arrow_labels.wire import decode_raws
 
-_NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 _PIECE_BYTES: Final = 1 << 18
 """Text that is parsed at once: what fits into the cache several times."""
 _WHITESPACE: Final = (b" ", b"\t", b"\r", b"\n")
+_NULL: Final = Raw(b"null")
 _EXACT: Final = 2.0**53
 """Beyond this an integer of the document may not be the float that it became."""
 
@@ -155,47 +156,50 @@ def validity(present: Bits) -> pa.Buffer:
     return pa.py_buffer(np.packbits(present, bitorder="little"))
 
 
-def points_column(raws: Sequence[Raw], checked: bool) -> pa.Array:
-    """`list<struct<x, y, z>>` from raw lists of points; null where one is absent."""
-    lengths = np.fromiter(map(len, raws), np.int64, len(raws))
+def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
+    """`list<struct<x, y, z>>` from the text of lists of points; null where one is absent.
+
+    The numbers are parsed in a few native calls. What is left of the text without its numbers shows how many points
+    each list has and how many numbers each point: two or three, or `NotExactError`.
+    """
+    lengths = np.fromiter(chain.from_iterable(part.lengths for part in parts), np.int64)
     present = lengths > 0
     if not present.any():
-        return pa.nulls(len(raws), pa.list_(POINT))
-    given = list(compress(raws, present)) if not present.all() else raws
-    step = max(1, _PIECE_BYTES * len(given) // int(lengths.sum()))
-    pieces = [_parse_points(given[start : start + step], checked) for start in range(0, len(given), step)]
-    counts = np.zeros(len(raws), np.int64)
-    counts[present] = np.concatenate([counts for counts, _, _ in pieces])
-    offsets = np.zeros(len(raws) + 1, np.int32)
+        return pa.nulls(len(lengths), pa.list_(POINT))
+    shape = b",".join(part.shape[1:-1] for part in parts if part.text)
+    counts = np.zeros(len(lengths), np.int64)
+    found = _planar_counts(shape)
+    if found is not None:
+        planar = np.ones(found.sum(), np.bool_)
+    else:
+        found, planar = _point_counts(shape, int(present.sum()))
+    if len(found) != present.sum():
+        raise NotExactError
+    counts[present] = found
+    offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     return pa.ListArray.from_buffers(
         pa.list_(POINT),
-        len(raws),
+        len(lengths),
         [None if present.all() else validity(present), pa.py_buffer(offsets)],
-        children=[_points([numbers for _, numbers, _ in pieces], [planar for _, _, planar in pieces])],
+        children=[_points(_coordinates([part.text for part in parts if part.text], checked), planar)],
     )
 
 
-def _parse_points(raws: Sequence[Raw], checked: bool) -> tuple[Ints, npt.NDArray[np.float64], Bits]:
-    """Points in each list, all their numbers, and which points have two.
-
-    The numbers are parsed in one native call. What is left of the text without its numbers shows how many points each
-    list has and how many numbers each point: two or three, or `NotExactError`.
-    """
-    text = b",".join([b"[" + bytes(raws[0]), *raws[1:]]) + b"]"
-    shape = text.translate(None, _NUMBER_CHARACTERS)[1:-1]
-    counts = _planar_counts(shape)
-    if counts is None:
-        counts, planar = _point_counts(shape, len(raws))
-    else:
-        planar = np.ones(counts.sum(), np.bool_)
-    numbers = _parse_numbers(text, "d", np.float64)
-    # Each point stands for its two or three numbers, so any number outside a point makes more than these.
-    if len(numbers) != 3 * len(planar) - int(planar.sum()):
-        raise NotExactError
-    if checked:
-        _check_exact(numbers)
-    return counts, numbers, planar
+def _coordinates(texts: Sequence[bytes], checked: bool) -> Iterator[npt.NDArray[np.float64]]:
+    """The numbers in joined lists of points, in pieces."""
+    piece: list[bytes] = []
+    size = 0
+    for place, text in enumerate(texts, 1):
+        piece.append(text)
+        size += len(text)
+        if size >= _PIECE_BYTES or place == len(texts):
+            joined = text if len(piece) == 1 else b"[" + b",".join(piece) + b"]"
+            numbers = _parse_numbers(joined, "d", np.float64)
+            if checked:
+                _check_exact(numbers)
+            yield numbers
+            piece, size = [], 0
 
 
 @cache
@@ -223,27 +227,40 @@ def _point_counts(shape: bytes, lists: int) -> tuple[Ints, Bits]:
     return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), marks[is_point] == ord("2")
 
 
-def _points(numbers: Sequence[npt.NDArray[np.float64]], planar: Sequence[Bits]) -> pa.StructArray:
-    """The points of all pieces."""
-    if all(bits.all() for bits in planar):
-        x, y = (np.concatenate([piece[axis::2] for piece in numbers]) for axis in range(2))
+def _points(pieces: Iterator[npt.NDArray[np.float64]], planar: Bits) -> pa.StructArray:
+    """Points of two or three numbers. Any number outside a point makes more of them than there must be."""
+    if planar.all():
+        x, y = np.empty(len(planar)), np.empty(len(planar))
+        end = 0
+        for numbers in pieces:
+            start, end = end, end + len(numbers) // 2
+            if len(numbers) % 2 or end > len(planar):
+                raise NotExactError
+            x[start:end], y[start:end] = numbers[::2], numbers[1::2]
+        if end != len(planar):
+            raise NotExactError
         return pa.StructArray.from_arrays([x, y, pa.nulls(len(x), pa.float64())], fields=list(POINT))
-    flat, flags = np.concatenate(numbers), np.concatenate(planar)
-    first = np.zeros(len(flags), np.int64)
-    np.cumsum(3 - flags[:-1], out=first[1:])
+    flat = np.concatenate(list(pieces))
+    if len(flat) != 3 * len(planar) - int(planar.sum()):
+        raise NotExactError
+    first = np.zeros(len(planar), np.int64)
+    np.cumsum(3 - planar[:-1], out=first[1:])
     z = flat[np.minimum(first + 2, len(flat) - 1)]
-    return pa.StructArray.from_arrays([flat[first], flat[first + 1], pa.array(z, mask=flags)], fields=list(POINT))
+    return pa.StructArray.from_arrays([flat[first], flat[first + 1], pa.array(z, mask=planar)], fields=list(POINT))
 
 
-def ids_column(raws: Sequence[Raw]) -> pa.Array:
-    """`list<int32>` from raw lists of ids; null where one is absent, null or empty."""
-    counts = np.zeros(len(raws), np.int64)
-    texts = {place: text for place, raw in enumerate(raws) if (text := bytes(raw)) and text != b"null"}
-    most = sum(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(",")) + 1 for text in texts.values())
-    ids, end = np.empty(most, np.int32), 0
-    for place, text in texts.items():
-        if text.find(b"[", 1) >= 0:
-            raise NotExactError  # the parser would flatten an array in the array
+def ids_column(texts: Sequence[Raw | memoryview]) -> pa.Array:
+    """`list<int32>` from the text of lists of ids; null where one is absent, null or empty.
+
+    A memoryview is known to hold no array in the array; the parser would flatten one.
+    """
+    counts = np.zeros(len(texts), np.int64)
+    ids, end = np.empty(sum(map(len, texts)) // 2, np.int32), 0  # an id and what follows it: two bytes at least
+    for place, text in enumerate(texts):
+        if len(text) == 0 or text == _NULL:
+            continue
+        if isinstance(text, Raw) and bytes(text).find(b"[", 1) >= 0:
+            raise NotExactError
         numbers = _parse_numbers(text, "i", np.int64)
         if len(numbers):
             if numbers.max() >= 2**31 or numbers.min() < -(2**31):
@@ -252,14 +269,15 @@ def ids_column(raws: Sequence[Raw]) -> pa.Array:
             ids[end : end + len(numbers)] = numbers
             end += len(numbers)
     if not end:
-        return pa.nulls(len(raws), pa.list_(pa.int32()))
-    offsets = np.zeros(len(raws) + 1, np.int32)
+        return pa.nulls(len(texts), pa.list_(pa.int32()))
+    ids.resize(end, refcheck=False)
+    offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
     return pa.ListArray.from_buffers(
         pa.list_(pa.int32()),
-        len(raws),
+        len(texts),
         [validity(counts > 0), pa.py_buffer(offsets)],
-        children=[pa.array(ids[:end])],
+        children=[pa.array(ids)],
     )
 
 
@@ -274,7 +292,7 @@ def _parser() -> simdjson.Parser:
     return parser
 
 
-def _parse_numbers(text: bytes, code: Literal["d", "i"], dtype: Any) -> npt.NDArray[Any]:
+def _parse_numbers(text: bytes | Raw | memoryview, code: Literal["d", "i"], dtype: Any) -> npt.NDArray[Any]:
     """All numbers of nested JSON arrays in one buffer; `NotExactError` if there is anything else."""
     parsed: Any = None
     try:
@@ -291,3 +309,28 @@ def _parse_numbers(text: bytes, code: Literal["d", "i"], dtype: Any) -> npt.NDAr
 def constant(value: Any, count: int, type_: pa.DataType) -> pa.Array:
     """A column that holds one value everywhere."""
     return pa.nulls(count, type_) if value is None else pa.repeat(pa.scalar(value, type_), count)
+
+
+Maker = Callable[[], Sequence[pa.Array]]
+"""What makes one column, or a few that come together."""
+
+
+def make(makers: Mapping[tuple[str, ...], Maker], names: Collection[str]) -> dict[str, pa.Array]:
+    """Some columns of a table, in the order of their makers; what makes only others is not called."""
+    return {
+        name: column
+        for group, maker in makers.items()
+        if any(name in names for name in group)
+        for name, column in zip(group, maker(), strict=True)
+        if name in names
+    }
+
+
+@cache
+def _schema(table: str, names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([SCHEMAS[table].field(name) for name in names], metadata=METADATA)
+
+
+def to_batch(table: str, columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """A record batch of some columns of a table."""
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=_schema(table, tuple(columns)))

@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import compress
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+from msgspec import Raw
 
-from arrow_labels.decode.careful import FAILURES, Buffer, is_null, problem
+from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.columns import NotExactError
-from arrow_labels.decode.definitions import add_release, parse_release, strict_release
+from arrow_labels.decode.definitions import add_release
+from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
-from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample, strict_sample
+from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
+from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
-from arrow_labels.schema import GROUND_TRUTH
-from arrow_labels.wire import (
-    Attributes,
-    Label,
-    decode_attributes,
-    decode_label,
-    decode_members,
-    decode_release,
-    decode_sample,
-)
+from arrow_labels.schema import GROUND_TRUTH, SCHEMAS
+from arrow_labels.wire import Label, decode_json, decode_members
 
 CHUNK_BYTES = 4 << 20
 """JSON that becomes one record batch: enough to pay for the batch, few enough objects to stay near the cache."""
 
-Kind = Literal["release", "sample", "label", "attributes"]
 OnError = Literal["raise", "collect"]
 
 
 class Document(NamedTuple):
-    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none."""
+    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none.
+
+    `check` raises if the bytes are no longer those that they were.
+    """
 
     source: str | None
     place: str
     data: bytes | memoryview | ArrowLabelsError
+    check: Callable[[], None] | None = None
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -53,9 +57,12 @@ class Record:
     place: str
     raw: Buffer
     parsed: Any = None
+    members: dict[str, Raw] | None = None
     dataset: str | None = None
     index: int = 0
     sample_id: str | None = None
+    labelset: str = GROUND_TRUTH
+    failed: DecodeError | None = None
 
 
 @dataclass
@@ -64,26 +71,31 @@ class Reader:
 
     task_type: str | None
     unit: int
-    labelsets: Collection[str] | None
-    tables: Collection[str]
+    wanted: Wanted
     on_error: OnError
     chunk_bytes: int = CHUNK_BYTES
     sample_ids: dict[str, int] = field(default_factory=dict)
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
+    check: Callable[[], None] = _nothing
+    """Raises if the bytes that are read are no longer those that they were."""
 
     def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
         """Record batches, each with the bytes of JSON that it came from."""
+        return self.columns(self.records(documents))
+
+    def columns(self, records: Iterable[Record | Rows]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+        """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
         size = 0
-        for item in self._records(documents):
+        for item in records:
             if isinstance(item, Rows):
                 if chunk:
                     yield size, self._chunk(chunk, categories)
                     chunk, size = [], 0
                 categories = item.categories
-                yield 0, item.batches(self.tables, checked=False)
+                yield 0, item.batches(checked=False)
                 continue
             chunk.append(item)
             size += len(memoryview(item.raw))
@@ -93,26 +105,28 @@ class Reader:
         if chunk:
             yield size, self._chunk(chunk, categories)
 
-    def _records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
+    def records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
         """The records of all documents; before and after those of a release, its definitions (empty after)."""
         for document in documents:
+            self.check = document.check or _nothing
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
-                kind, parsed = recognise(document.data)
+                with _paused_garbage_collection():
+                    kind, parsed, members = recognise(document.data, self.wanted)
             except DecodeError as error:
-                rejected = Rows()
-                self._fail(rejected, error, document.source)
-                yield rejected
+                self.check()
+                yield Record("attributes", document.source, document.place, b"", failed=error)
                 continue
             if kind != "release":
-                record = Record(kind, document.source, document.place, document.data, parsed)
+                record = Record(kind, document.source, document.place, document.data, parsed, members)
                 if kind == "sample":
                     record.index = self.lone_samples
                     self.lone_samples += 1
                 yield record
+                self.check()
                 continue
-            definitions = Rows()
+            definitions = Rows(self.wanted)
             try:
                 add_release(definitions, document.source, parsed, self.task_type)
             except DecodeError as error:
@@ -121,73 +135,128 @@ class Reader:
             dataset = parsed.release.dataset
             name = None if dataset is None else dataset.name
             for index, raw in enumerate((dataset and dataset.samples) or ()):
-                yield Record("sample", document.source, document.place, raw, None, name, index)
-            yield Rows()
+                self.check()
+                yield Record("sample", document.source, document.place, raw, dataset=name, index=index)
+            yield Rows(self.wanted)
+            self.check()
+        self.check = _nothing  # the last file is closed
 
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
-        with _paused_garbage_collection():
-            with suppress(NotExactError):
-                return self._columns(records, categories, careful=False)
-            return self._columns(records, categories, careful=True)
+        try:
+            with _paused_garbage_collection():
+                pieces = self._pieces(self._kept(records), categories)
+        except DecodeError:
+            self.check()
+            raise
+        if len(pieces) == 1:
+            return pieces[0]
+        found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
+        return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
+
+    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[dict[str, pa.RecordBatch]]:
+        """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
+        with suppress(NotExactError):
+            return [self._columns(records, categories, careful=False)]
+        if len(records) == 1:
+            return [self._columns(records, categories, careful=True)]
+        half = len(records) // 2
+        return [*self._pieces(records[:half], categories), *self._pieces(records[half:], categories)]
+
+    def _kept(self, records: list[Record]) -> list[Record]:
+        """The records that may have rows that are wanted, by what can be known of them before they are decoded."""
+        if not (self.wanted.samples or self.wanted.labels):
+            return [record for record in records if record.failed is not None]
+        if not self.wanted.by_key:
+            return records
+        for record in records:
+            if record.kind != "sample" or "sample_id" in self.wanted.keep:
+                self._name(record)
+        samples = self.wanted.kept("sample_id", [record.sample_id for record in records])
+        labelsets = self.wanted.kept("labelset", [record.labelset for record in records])
+        return [
+            record
+            for record, sample, labelset in zip(records, samples, labelsets, strict=True)
+            if record.sample_id is None or (sample and (labelset or record.kind == "sample"))
+        ]
 
     def _columns(
         self, records: list[Record], categories: dict[int, str | None], careful: bool
     ) -> dict[str, pa.RecordBatch]:
-        rows = Rows(categories)
+        rows = Rows(self.wanted, categories)
         for record in records:
             self._add(rows, record, careful)
-        return rows.batches(self.tables, checked=not careful)
+        return rows.batches(checked=not careful)
 
     def _add(self, rows: Rows, record: Record, careful: bool) -> None:
+        if record.failed is not None:
+            self._fail(rows, record.failed, record.source)
+            return
         parsed, record.parsed = record.parsed, None
         if parsed is None or careful:
             try:
-                parsed = _PARSE[record.kind](record.raw, careful)
+                parsed = _PARSE[record.kind](record.raw, self.wanted, careful)
             except DecodeError as error:
+                self._name(record)
                 self._fail(rows, error, record.source, record.sample_id or record.place)
                 return
-        if isinstance(parsed, ParsedSample):
-            self._add_sample(rows, record, parsed)
-        else:
-            self._add_label(rows, record, parsed)
-
-    def _add_sample(self, rows: Rows, record: Record, parsed: ParsedSample) -> None:
-        sample = parsed.sample
-        if record.sample_id is None:
-            record.sample_id = self._unique(_first(sample.uuid, sample.name, record.place))
-        if parsed.error is not None:
-            self._fail(rows, parsed.error, record.source, record.sample_id)
-        else:
-            add_sample(rows, record.sample_id, record.index, record.dataset, parsed, self.unit)
-        for labelset, label in (parsed.labels or {}).items():
-            if self.labelsets is None or labelset in self.labelsets:
-                self._try_label(rows, record, record.sample_id, labelset, label)
-
-    def _add_label(self, rows: Rows, record: Record, parsed: ParsedLabel) -> None:
-        label = parsed.label
-        labelset = _first(label.labelset if label else None, GROUND_TRUTH)
-        if self.labelsets is not None and labelset not in self.labelsets:
+        if parsed is None:
             return
-        if record.sample_id is None:
-            name = _first(label.sample_uuid if label else None, record.place)
-            record.sample_id, number = name, 1
-            while (record.sample_id, labelset) in self.label_keys:
-                number += 1
-                record.sample_id = f"{name}#{number}"
-            self.label_keys.add((record.sample_id, labelset))
-        self._try_label(rows, record, record.sample_id, labelset, parsed)
+        if isinstance(parsed, ParsedSample):
+            self._add_sample(rows, record, parsed, careful)
+            return
+        label = parsed.label
+        sample_id = self._name_label(record, label and label.sample_uuid, label and label.labelset)
+        self._try_label(rows, record.source, sample_id, record.labelset, lambda: parsed)
+
+    def _add_sample(self, rows: Rows, record: Record, parsed: ParsedSample, careful: bool) -> None:
+        sample = parsed.sample
+        sample_id = self._name_sample(record, sample.uuid, sample.name)
+        if parsed.error is not None:
+            self._fail(rows, parsed.error, record.source, sample_id)
+        elif self.wanted.samples:
+            add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
+        labels = (self.wanted.labels and sample.labels) or {}
+        for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
+            make = partial(_parsed_label, labels[labelset], self.wanted, careful)
+            self._try_label(rows, record.source, sample_id, labelset, make)
 
     def _try_label(
-        self, rows: Rows, record: Record, sample_id: str, labelset: str, label: ParsedLabel | DecodeError
+        self, rows: Rows, source: str | None, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
     ) -> None:
         mark = rows.mark()
         try:
-            if isinstance(label, DecodeError):
-                raise label
-            add_label(rows, Place(record.source, sample_id, labelset, self.task_type, self.unit), label)
+            parsed = parse()
+            if parsed is not None:
+                add_label(rows, Place(source, sample_id, labelset, self.task_type, self.unit), parsed)
         except DecodeError as error:
             rows.reset(mark)
-            self._fail(rows, error, record.source, sample_id, labelset)
+            self._fail(rows, error, source, sample_id, labelset)
+
+    def _name(self, record: Record) -> None:
+        """Give a record its keys by its members, if it has any, without decoding it."""
+        names = names_of(record)
+        if names is None:
+            return
+        if record.kind == "sample":
+            self._name_sample(record, *names)
+        else:
+            self._name_label(record, *names)
+
+    def _name_sample(self, record: Record, uuid: str | None, name: str | None) -> str:
+        if record.sample_id is None:
+            record.sample_id = self._unique(_first(uuid, name, record.place))
+        return record.sample_id
+
+    def _name_label(self, record: Record, sample_uuid: str | None = None, labelset: str | None = None) -> str:
+        if record.sample_id is None:
+            record.labelset = _first(labelset, GROUND_TRUTH)
+            name, number = _first(sample_uuid, record.place), 1
+            record.sample_id = name
+            while (record.sample_id, record.labelset) in self.label_keys:
+                number += 1
+                record.sample_id = f"{name}#{number}"
+            self.label_keys.add((record.sample_id, record.labelset))
+        return record.sample_id
 
     def _unique(self, name: str) -> str:
         number = self.sample_ids.get(name, 0) + 1
@@ -210,72 +279,36 @@ class Reader:
         rows.rows["rejects"].append((source, sample_id, labelset, error.path, error.message))
 
 
+def names_of(record: Record) -> list[str | None] | None:
+    """The members that name a record, found without decoding it, nothing for attributes; None if it has no members."""
+    try:
+        members = record.members or decode_apart(decode_members, record.raw)
+        found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
+    except FAILURES:
+        return None
+    return [name if isinstance(name, str) else None for name in found]
+
+
 def _first(*names: str | None) -> str:
     """The first name that is there."""
     return next(name for name in names if name is not None)
 
 
-_PARSE: dict[Kind, Callable[[Buffer, bool], ParsedSample | ParsedLabel]] = {
+def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> ParsedLabel | None:
+    return parse_label(label, wanted, careful) if isinstance(label, Raw) else ParsedLabel(label)
+
+
+_PARSE: dict[Kind, Callable[[Buffer, Wanted, bool], ParsedSample | ParsedLabel | None]] = {
     "sample": parse_sample,
     "label": parse_label,
     "attributes": parse_attributes,
 }
-
-
-def recognise(data: bytes | memoryview) -> tuple[Kind, Any]:
-    """What kind of document this is, and its Structs if the strict ones take it.
-
-    Strict decoders refuse a document of another kind at its first unknown key, so trying them in turn costs nothing.
-
-    Raises
-    ------
-    DecodeError
-        Not JSON, or none of the kinds.
-    """
-    mapped = isinstance(data, memoryview)
-    for kind, decode, is_kind, parsed in _STRICT:
-        try:
-            document = decode(data) if mapped else decode_apart(decode, data)
-        except FAILURES:
-            continue
-        if is_kind(document):
-            return kind, parsed(document)
-    try:
-        members = decode_members(data)
-    except FAILURES as error:
-        raise problem(error) from None
-    keys = members.keys()
-    if "dataset" in keys and not is_null(members["dataset"]):
-        return "release", parse_release(data)
-    if "labels" in keys:
-        return "sample", None
-    if keys & {"label_status", "sample_uuid", "labelset"}:
-        return "label", None
-    if keys & {"annotations", "frames", "sensors"}:
-        return "attributes", None
-    found = ", ".join(f"`{key}`" for key in list(keys)[:8]) or "no members"
-    raise DecodeError(
-        "Expected a release (`dataset`), a sample (`labels`), a label (`label_status`, `sample_uuid` or `labelset`) or "
-        f"label attributes (`annotations`, `frames` or `sensors`), got an object with {found}"
-    )
-
-
-_STRICT: tuple[tuple[Kind, Callable[[Any], Any], Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-    (
-        "attributes",
-        decode_attributes,
-        lambda it: isinstance(it, Attributes) and any(x is not None for x in (it.annotations, it.frames, it.sensors)),
-        lambda it: ParsedLabel(Label(attributes=it)),
-    ),
-    (
-        "label",
-        decode_label,
-        lambda it: isinstance(it, Label) and any((it.label_status, it.sample_uuid, it.labelset)),
-        ParsedLabel,
-    ),
-    ("sample", decode_sample, lambda it: it.labels is not None, strict_sample),
-    ("release", decode_release, lambda it: it.dataset is not None, strict_release),
-)
+_NAMES: dict[Kind, tuple[str, ...]] = {
+    "sample": ("uuid", "name"),
+    "label": ("sample_uuid", "labelset"),
+    "attributes": (),
+}
+"""The members that name a record, in the order in which `Reader` takes them."""
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any, NamedTuple
 
 from msgspec import Raw
@@ -12,6 +13,7 @@ from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
+from arrow_labels.decode.wanted import Decoders, Wanted
 from arrow_labels.wire import (
     Attributes,
     Frame,
@@ -23,11 +25,13 @@ from arrow_labels.wire import (
     decode_attributes,
     decode_json,
     decode_label,
+    decode_label_head,
     json_text,
 )
 
 _TIMES = ("created_at", "updated_at", "reviewed_at")
 _PLAIN = ("label_status", "score", "rating", "created_by", "updated_by", "reviewed_by")
+_NULL = Raw(b"null")
 
 
 class ParsedLabel(NamedTuple):
@@ -39,33 +43,43 @@ class ParsedLabel(NamedTuple):
     careful_attributes: bool = False
 
 
-def parse_label(raw: Buffer, careful: bool = False) -> ParsedLabel:
-    """A label as strict Structs if they take it, else the careful way, part by part.
+def parse_label(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedLabel | None:
+    """A label as strict Structs if they take it, else the careful way, part by part; None if its status is not wanted.
 
     Raises
     ------
     DecodeError
         Not a label; the path starts at the label's `attributes`, or at the label for its other members.
     """
+    if "label_status" in wanted.keep and not _has_wanted_status(raw, wanted):
+        return None
     if not careful:
         try:
-            return ParsedLabel(decode_apart(decode_label, raw))
+            return ParsedLabel(decode_apart(wanted.decoders.label, raw))
         except FAILURES:
             pass
     if is_null(raw):
         return ParsedLabel(None)
     taken, rest = split(raw, "attributes")
     label, document = parse(rest, decode_label, Label)
-    parsed = parse_attributes(taken.get("attributes", Raw(b"null")), careful)
+    parsed = parse_attributes(taken.get("attributes", Raw(b"null")), wanted, careful)
     label.attributes = parsed.label.attributes if parsed.label else None
     return ParsedLabel(label, document, parsed.attributes, parsed.careful_attributes)
 
 
-def parse_attributes(raw: Buffer, careful: bool = False) -> ParsedLabel:
+def _has_wanted_status(raw: Buffer, wanted: Wanted) -> bool:
+    try:
+        head = decode_label_head(raw)
+    except FAILURES:
+        return True  # what is wrong is said when it is decoded
+    return wanted.kept("label_status", [head and head.label_status])[0]
+
+
+def parse_attributes(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedLabel:
     """Label attributes, as `parse_label` does it, in a label that says nothing else."""
     if not careful:
         try:
-            return ParsedLabel(Label(attributes=decode_apart(decode_attributes, raw)))
+            return ParsedLabel(Label(attributes=decode_apart(wanted.decoders.attributes, raw)))
         except FAILURES:
             pass
     attributes, document = parse(raw, decode_attributes, Attributes | Nothing | None)
@@ -130,7 +144,8 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
             _state(canonical, document, attributes, original, ("frames", "links"))
         else:
             single = None if original is None else {k: v for k, v in original.items() if k != "links"}
-            add_frame(out, place, 0, None, 0, attributes, single, "$")
+            if kept_frames(out.wanted, 0, None, 1):
+                add_frame(out, place, 0, None, 0, attributes, single, "$")
     out.rows["labels"].append(
         (
             *key,
@@ -174,12 +189,9 @@ def _state(
 
 
 def members(struct: Any, *without: str) -> dict[str, Any]:
-    """The members of a Struct that are there."""
-    return {
-        name: value
-        for name in struct.__struct_fields__
-        if name not in without and (value := getattr(struct, name)) is not None and value is not ABSENT
-    }
+    """The members of a Struct that are there, and not null."""
+    values = [(name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in without]
+    return {name: value for name, value in values if value not in (None, ABSENT, _NULL)}
 
 
 def is_empty(attributes: Any, original: Any) -> bool:
@@ -227,7 +239,8 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
                 _state(canonical, document, attributes, said, ("frames",))
             else:
                 document.pop("attributes", None)
-                add_frame(out, place, index, sensor.name, 0, attributes, said, path)
+                if kept_frames(out.wanted, index, sensor.name, 1):
+                    add_frame(out, place, index, sensor.name, 0, attributes, said, path)
         result.append(
             {
                 "name": sensor.name,
@@ -250,9 +263,26 @@ def add_frames(
     path: str,
 ) -> None:
     """Append the rows of a sequence."""
-    for index, frame in enumerate(frames):
+    for index in kept_frames(out.wanted, sensor_index, sensor, len(frames)):
         original = None if originals is None else originals[index]
+        frame = _decoded(frames[index], out.wanted.decoders)
         add_frame(out, place, sensor_index, sensor, index, frame, original, f"{path}.frames[{index}]")
+
+
+def kept_frames(wanted: Wanted, sensor_index: int, sensor: str | None, count: int) -> list[int]:
+    """Which frames of a sensor may have rows that are wanted."""
+    if not (wanted.frames and wanted.kept("sensor_index", [sensor_index])[0] and wanted.kept("sensor", [sensor])[0]):
+        return []
+    return list(compress(range(count), wanted.kept("frame_index", range(count))))
+
+
+def _decoded(frame: Frame | Raw, decoders: Decoders) -> Frame:
+    if not isinstance(frame, Raw):
+        return frame
+    try:
+        return decode_apart(decoders.frame, frame)
+    except FAILURES:
+        raise NotExactError from None  # the careful path says what is wrong, and where in the label
 
 
 def add_frame(

@@ -2,16 +2,16 @@
 
 A list of 100,000 ids would be scanned twice: by the JSON decoder, to find its end, and by the parser of numbers. A
 list of numbers ends at the first `]`, so each is replaced by a mark that nobody can guess, and only the rest is
-decoded. JSON has one reading: if the rest is valid with each mark at the place of a frame's point ids, and the text
-that was taken out is a list of numbers (`columns.ids_column` parses it), the document is what it would have been. If
-not, it is decoded whole.
+decoded. JSON has one reading: if the rest is valid with each mark at the place of a frame's point ids, or in text that
+stays raw, the document is what it would have been; if not, it is decoded whole. (A list cut off in a text, or in a list
+of its own, leaves a quote or a bracket too many.) `columns.ids_column` proves that what was taken out is numbers.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from msgspec import Raw
 
@@ -68,27 +68,42 @@ def _take_out(text: bytes) -> tuple[bytes, list[memoryview]]:
 
 
 def _put_back(document: Any, lists: list[memoryview]) -> bool:
-    """Whether each list has found its frame."""
-    places = []
-    for frame in _frames(document):
-        raw = bytes(memoryview(frame.point_annotations)[:64])
-        if raw.startswith(_MARK):
-            place = int(raw[len(_MARK) : -1])
-            frame.point_annotations = Raw(lists[place])
-            places.append(place)
+    """Put each list where its mark is, and say whether all were found: as point ids of a frame, or in raw text."""
+    places: list[int] = []
+
+    def restored(raw: Raw) -> Raw | memoryview:
+        start, *rest = bytes(raw).split(_MARK)
+        if not rest:
+            return raw
+        parts: list[bytes | memoryview] = [start]
+        for text in rest:
+            place, _, after = text.partition(b'"')
+            places.append(int(place))
+            parts += [lists[places[-1]], after]
+        return lists[places[-1]] if sum(map(len, parts)) == len(lists[places[-1]]) else Raw(b"".join(parts))
+
+    _restore(document, restored)
     return sorted(places) == list(range(len(lists)))
 
 
-def _frames(document: Any) -> Iterator[Frame]:
-    """The frames of a sample, a label or label attributes."""
-    if isinstance(document, Sample):
-        for label in (document.labels or {}).values():
-            yield from _frames(label)
-    elif isinstance(document, Label | Sensor):
-        yield from _frames(document.attributes)
-    elif isinstance(document, SensorAttributes):
-        yield document
-        yield from document.frames or ()
-        if isinstance(document, Attributes):
-            for sensor in document.sensors or ():
-                yield from _frames(sensor)
+def _restore(value: Any, restored: Callable[[Raw], Raw | memoryview]) -> Any:
+    """Put point ids back into a sample, a label, label attributes, a frame, or members that are raw."""
+    if isinstance(value, Raw):
+        found = restored(value)
+        return found if isinstance(found, Raw) else Raw(found)
+    if isinstance(value, dict):
+        value.update([(name, _restore(item, restored)) for name, item in value.items()])
+    elif isinstance(value, list):
+        value[:] = [_restore(item, restored) for item in value]
+    elif isinstance(value, Sample):
+        _restore(value.labels, restored)
+    elif isinstance(value, Label | Sensor):
+        _restore(value.attributes, restored)
+    elif isinstance(value, Frame):
+        # A list alone stays a memoryview: it ends at its first bracket, which is what `columns.ids_column` asks.
+        value.point_annotations = cast(Any, restored(value.point_annotations))
+        if isinstance(value, SensorAttributes):
+            _restore(value.frames, restored)
+        if isinstance(value, Attributes):
+            _restore(value.sensors, restored)
+    return value

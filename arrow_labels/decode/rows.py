@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 from msgspec import Raw
 
 from arrow_labels.annotation import Group
-from arrow_labels.decode.annotations import annotation_batches
-from arrow_labels.decode.columns import floats, ids_column, json_column
-from arrow_labels.decode.sample_frames import camera_batch, sample_frame_batch
-from arrow_labels.schema import SCHEMAS
+from arrow_labels.decode.annotations import annotation_batches, frame_columns
+from arrow_labels.decode.columns import floats, ids_column, json_column, to_batch
+from arrow_labels.decode.sample_frames import camera_columns, sample_frame_columns
+from arrow_labels.decode.wanted import COLUMNS, Wanted
+from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
 
 _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("datasets", "labelsets")} | {
     ("attribute_specs", "default_value"),
@@ -25,7 +26,7 @@ _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("data
 
 @dataclass
 class Rows:
-    """Rows as tuples in the order of the columns, raw JSON still raw, and the annotations of each `frames` row.
+    """Rows of what is wanted: tuples in the order of the columns, raw JSON still raw, and each frame's annotations.
 
     Rows of `sample_frames` and `cameras` are what `decode.sample_frames` says.
 
@@ -33,6 +34,7 @@ class Rows:
     frame and of the annotation in it; `categories` names the categories of the release that the rows belong to.
     """
 
+    wanted: Wanted
     categories: dict[int, str | None] = field(default_factory=dict)
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in SCHEMAS})
     annotations: list[list[Group]] = field(default_factory=list)
@@ -52,7 +54,7 @@ class Rows:
         del self.clouds[frames:]
         self.extras = {place: text for place, text in self.extras.items() if place[0] < frames}
 
-    def batches(self, wanted: Collection[str], checked: bool) -> dict[str, pa.RecordBatch]:
+    def batches(self, checked: bool) -> dict[str, pa.RecordBatch]:
         """Record batches of the wanted tables that have rows.
 
         Raises
@@ -60,34 +62,34 @@ class Rows:
         NotExactError
             `checked`, and the columns do not hold all that the documents hold.
         """
-        result = {}
-        needs_frames = bool({"frames", "segments", "vectors", "cuboids"} & set(wanted))
-        for table, rows in self.rows.items():
-            if not rows or not (table in wanted or (table == "frames" and needs_frames)):
-                continue
-            if table == "sample_frames":
-                result[table] = sample_frame_batch(rows, checked)
-            elif table == "cameras":
-                result[table] = camera_batch(rows, checked)
-            else:
-                columns = zip(*rows, strict=True)
-                result[table] = pa.RecordBatch.from_arrays(
-                    [
-                        _column(table, name, list(values), checked)
-                        for name, values in zip(SCHEMAS[table].names, columns, strict=True)
-                    ],
-                    schema=SCHEMAS[table],
-                )
-        if "frames" in result:
+        built = self.wanted.built
+        columns = {
+            table: self._columns(table, names, checked and "extra" in names)
+            for table, names in built.items()
+            if self.rows[table]
+        }
+        result = {table: to_batch(table, found) for table, found in columns.items()}
+        annotations = {table: names for table, names in built.items() if table in ANNOTATION_TABLES}
+        if annotations and self.rows["frames"]:
+            frames = columns.get("frames", {})
+            frames |= self._columns("frames", frame_columns(annotations) - frames.keys(), checked=False)
             result |= annotation_batches(
-                result["frames"], self.annotations, self.clouds, self.categories, self.extras, wanted, checked
+                frames, self.annotations, self.clouds, self.categories, self.extras, annotations, checked
             )
-            if "frames" not in wanted:
-                del result["frames"]
         return result
 
+    def _columns(self, table: str, names: Collection[str], checked: bool) -> dict[str, pa.Array]:
+        """Some columns of a table."""
+        rows = self.rows[table]
+        if table == "sample_frames":
+            return sample_frame_columns(rows, names, checked)
+        if table == "cameras":
+            return camera_columns(rows, names, checked)
+        values = zip(COLUMNS[table], zip(*rows, strict=True), strict=True)
+        return {name: _column(table, name, found, checked) for name, found in values if name in names}
 
-def _column(table: str, name: str, values: list[Any], checked: bool) -> pa.Array:
+
+def _column(table: str, name: str, values: Sequence[Any], checked: bool) -> pa.Array:
     if (table, name) == ("frames", "point_annotations"):
         return ids_column(values)
     if (table, name) in _RAW_COLUMNS:

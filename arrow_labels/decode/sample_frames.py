@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,26 @@ import pyarrow as pa
 from msgspec import Raw
 from msgspec.structs import astuple
 
-from arrow_labels.annotation import RECORDS, packed
-from arrow_labels.decode.columns import NotExactError, floats, integers, json_column, members, points_column, validity
+from arrow_labels.annotation import RECORDS, packed, points_text
+from arrow_labels.decode.columns import (
+    Maker,
+    NotExactError,
+    floats,
+    integers,
+    json_column,
+    make,
+    members,
+    points_column,
+    validity,
+)
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.wire import Camera, Distortion, EgoPose, Extrinsics, Intrinsics, Pcd, SampleFrame, Url
 
 _POSE, _URL, _PCD = EgoPose(), Url(), Pcd()
 _INTRINSICS, _EXTRINSICS, _DISTORTION = Intrinsics(), Extrinsics(), Distortion()
+
+_EGO_POSITION, _EGO_HEADING = ("ego_x", "ego_y", "ego_z"), ("ego_qx", "ego_qy", "ego_qz", "ego_qw")
+_POSITION, _ROTATION = ("tx", "ty", "tz"), ("qx", "qy", "qz", "qw")
 
 FrameRow = tuple[str, int, str | None, int, int | None, SampleFrame, str | None]
 """sample_id, sensor_index, sensor, frame_index, timestamp, the frame, extra."""
@@ -24,54 +37,55 @@ CameraRow = tuple[str, int, int, int, Camera, str | None]
 """sample_id, sensor_index, frame_index, camera_index, the camera, extra."""
 
 
-def sample_frame_batch(rows: Sequence[FrameRow], checked: bool) -> pa.RecordBatch:
-    """The `sample_frames` rows of some frames."""
+def sample_frame_columns(rows: Sequence[FrameRow], names: Collection[str], checked: bool) -> dict[str, pa.Array]:
+    """Some columns of `sample_frames`."""
     sample_ids, sensor_indices, sensors, frame_indices, timestamps, frames, extras = zip(*rows, strict=True)
     poses = [frame.ego_pose or _POSE for frame in frames]
     clouds = [frame.pcd or _PCD for frame in frames]
-    columns = [
-        _text(sample_ids),
-        integers(sensor_indices, pa.int32()),
-        _text(sensors),
-        integers(frame_indices, pa.int32()),
-        _text([frame.name for frame in frames]),
-        integers(timestamps, pa.int64()),
-        _text([(frame.image or _URL).url for frame in frames]),
-        _text([cloud.url for cloud in clouds]),
-        _text([cloud.type for cloud in clouds]),
-        *_numbers([pose.position for pose in poses], RECORDS["position"], checked),
-        *_numbers([pose.heading for pose in poses], RECORDS["rotation"], checked),
-        floats([frame.default_z for frame in frames], checked),
-        _text(extras),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMAS["sample_frames"])
+    makers: dict[tuple[str, ...], Maker] = {
+        ("sample_id",): lambda: [_text(sample_ids)],
+        ("sensor_index",): lambda: [integers(sensor_indices, pa.int32())],
+        ("sensor",): lambda: [_text(sensors)],
+        ("frame_index",): lambda: [integers(frame_indices, pa.int32())],
+        ("name",): lambda: [_text([frame.name for frame in frames])],
+        ("timestamp",): lambda: [integers(timestamps, pa.int64())],
+        ("image_url",): lambda: [_text([(frame.image or _URL).url for frame in frames])],
+        ("pcd_url",): lambda: [_text([cloud.url for cloud in clouds])],
+        ("pcd_type",): lambda: [_text([cloud.type for cloud in clouds])],
+        _EGO_POSITION: lambda: _numbers([pose.position for pose in poses], RECORDS["position"], checked),
+        _EGO_HEADING: lambda: _numbers([pose.heading for pose in poses], RECORDS["rotation"], checked),
+        ("default_z",): lambda: [floats([frame.default_z for frame in frames], checked)],
+        ("extra",): lambda: [_text(extras)],
+    }
+    return make(makers, names)
 
 
-def camera_batch(rows: Sequence[CameraRow], checked: bool) -> pa.RecordBatch:
-    """The `cameras` rows of some cameras."""
+def camera_columns(rows: Sequence[CameraRow], names: Collection[str], checked: bool) -> dict[str, pa.Array]:
+    """Some columns of `cameras`."""
     sample_ids, sensor_indices, frame_indices, camera_indices, cameras, extras = zip(*rows, strict=True)
     values = dict(zip(Camera.__struct_fields__, zip(*map(astuple, cameras), strict=True), strict=True))
     poses = [pose or _EXTRINSICS for pose in values["extrinsics"]]
     distortions = [distortion or _DISTORTION for distortion in values["distortion"]]
-    columns = [
-        _text(sample_ids),
-        integers(sensor_indices, pa.int32()),
-        integers(frame_indices, pa.int32()),
-        integers(camera_indices, pa.int32()),
-        _text(values["name"]),
-        _text(values["url"]),
-        integers(values["row"], pa.int32()),
-        integers(values["col"], pa.int32()),
-        _matrices([(intrinsics or _INTRINSICS).intrinsic_matrix for intrinsics in values["intrinsics"]], checked),
-        *_numbers([pose.translation for pose in poses], RECORDS["position"], checked),
-        *_numbers([pose.rotation for pose in poses], RECORDS["rotation"], checked),
-        _text([distortion.model for distortion in distortions]),
-        json_column([distortion.coefficients for distortion in distortions]),
-        _text(values["camera_convention"]),
-        floats(values["rotation"], checked),
-        _text(extras),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMAS["cameras"])
+    matrices = [(intrinsics or _INTRINSICS).intrinsic_matrix for intrinsics in values["intrinsics"]]
+    makers: dict[tuple[str, ...], Maker] = {
+        ("sample_id",): lambda: [_text(sample_ids)],
+        ("sensor_index",): lambda: [integers(sensor_indices, pa.int32())],
+        ("frame_index",): lambda: [integers(frame_indices, pa.int32())],
+        ("camera_index",): lambda: [integers(camera_indices, pa.int32())],
+        ("name",): lambda: [_text(values["name"])],
+        ("url",): lambda: [_text(values["url"])],
+        ("row",): lambda: [integers(values["row"], pa.int32())],
+        ("col",): lambda: [integers(values["col"], pa.int32())],
+        ("intrinsics",): lambda: [_matrices(matrices, checked)],
+        _POSITION: lambda: _numbers([pose.translation for pose in poses], RECORDS["position"], checked),
+        _ROTATION: lambda: _numbers([pose.rotation for pose in poses], RECORDS["rotation"], checked),
+        ("distortion_model",): lambda: [_text([distortion.model for distortion in distortions])],
+        ("distortion",): lambda: [json_column([distortion.coefficients for distortion in distortions])],
+        ("camera_convention",): lambda: [_text(values["camera_convention"])],
+        ("rotation",): lambda: [floats(values["rotation"], checked)],
+        ("extra",): lambda: [_text(extras)],
+    }
+    return make(makers, names)
 
 
 def _numbers(objects: Sequence[Any], record: np.dtype[Any], checked: bool) -> list[pa.Array]:
@@ -101,10 +115,11 @@ def _one_matrix(raw: Raw) -> Any:
 
 
 def _regular_matrices(raws: Sequence[Raw], checked: bool) -> pa.Array:
-    present = np.fromiter(map(len, raws), np.int64, len(raws)) > 0
-    if not present.any():
+    text = points_text(raws)
+    if text is None:
         return pa.nulls(len(raws), pa.list_(pa.float64()))
-    rows = points_column(raws, checked)
+    present = np.array(text.lengths) > 0
+    rows = points_column([text], checked)
     points = rows.values
     if (np.diff(rows.offsets.to_numpy())[present] != 3).any() or points.field("z").null_count:
         raise NotExactError

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
-from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, is_null, parse, problem, split
-from arrow_labels.decode.labels import ParsedLabel, empty_json, is_empty, members, parse_label
+from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
+from arrow_labels.decode.labels import empty_json, is_empty, members
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
+from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import DecodeError
 from arrow_labels.wire import (
     Camera,
@@ -37,64 +38,46 @@ _ATTRIBUTES = SampleAttributes | Nothing | None
 class ParsedSample(NamedTuple):
     """A sample as Structs, and as plain values where they were parsed: the careful path.
 
-    `labels` holds each label, or the error that it gave; `error` is what was wrong with the sample itself.
+    Its labels are Structs, or raw where they are yet to be parsed; `error` is what was wrong with the sample itself.
     """
 
     sample: Sample
-    document: dict[str, Any] | None
-    attributes: Any
-    careful_attributes: bool
-    labels: dict[str, ParsedLabel | DecodeError] | None
+    document: dict[str, Any] | None = None
+    attributes: Any = None
+    careful_attributes: bool = False
     error: DecodeError | None = None
 
 
-def parse_sample(raw: Buffer, careful: bool = False) -> ParsedSample:
+def parse_sample(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedSample:
     """A sample as strict Structs if they take it, else the careful way, part by part.
 
     Raises
     ------
     DecodeError
-        Not a sample at all; what is wrong with its parts is in the result.
+        Not a sample at all; what is wrong with its parts is in the result, or comes when they are parsed.
     """
     if not careful:
         try:
-            return strict_sample(decode_apart(decode_sample, raw))
+            return ParsedSample(decode_apart(wanted.decoders.sample, raw))
         except FAILURES:
             pass
     try:
-        labels_raw = decode_sample_head(raw).labels
+        labels = decode_sample_head(raw).labels
     except FAILURES as error:
         raise problem(error) from None
     taken, rest = split(raw, "attributes", "labels")
-    parsed_labels: dict[str, ParsedLabel | DecodeError] | None = None
-    if labels_raw is not None:
-        parsed_labels = {name: _parse_label(label_raw, careful) for name, label_raw in labels_raw.items()}
     attributes, found = None, None
     try:
         sample, document = parse(rest, decode_sample, Sample)
-        sample.attributes, attributes = parse(
-            taken.get("attributes", b"null"), decode_sample_attributes, _ATTRIBUTES, "$.attributes"
-        )
+        if wanted.samples:
+            sample.attributes, attributes = parse(
+                taken.get("attributes", b"null"), decode_sample_attributes, _ATTRIBUTES, "$.attributes"
+            )
     except DecodeError as error:
         # What is wrong with the sample is said once; its labels are still labels of the same sample.
         sample, document, found = _name_only(rest), {}, error
-    return ParsedSample(sample, document, attributes, True, parsed_labels, found)
-
-
-def strict_sample(sample: Sample) -> ParsedSample:
-    """A sample that the strict Structs took."""
-    labels = sample.labels
-    parsed: dict[str, ParsedLabel | DecodeError] | None = None
-    if labels is not None:
-        parsed = {name: ParsedLabel(label) for name, label in labels.items()}
-    return ParsedSample(sample, None, None, False, parsed)
-
-
-def _parse_label(raw: Raw, careful: bool) -> ParsedLabel | DecodeError:
-    try:
-        return parse_label(raw, careful)
-    except DecodeError as error:
-        return error
+    sample.labels = cast(Any, labels)
+    return ParsedSample(sample, document, attributes, True, found)
 
 
 def _name_only(raw: bytes) -> Sample:
@@ -110,7 +93,7 @@ def add_sample(
     document = members(sample, "attributes", "labels", "metadata") if parsed.document is None else dict(parsed.document)
     document.pop("metadata", None)
     canonical: dict[str, Any] = {"uuid": sample_id, "labels": {}}
-    if parsed.labels is not None:
+    if sample.labels is not None:
         document["labels"] = {}
     canonical |= {
         name: value
@@ -224,6 +207,8 @@ def _add_frames(
     originals: list[Any] | None,
     unit: int,
 ) -> None:
+    if not out.wanted.sample_frames:
+        return
     for index, frame in enumerate(frames):
         original = None if originals is None else originals[index]
         _add_frame(out, sample_id, sensor_index, sensor, index, frame, original, unit)
@@ -246,7 +231,7 @@ def _add_frame(
     else:
         extra = _careful_frame_extra(frame, timestamp, original)
     out.rows["sample_frames"].append((sample_id, sensor_index, sensor, frame_index, timestamp, frame, extra))
-    for index, camera in enumerate(frame.images or ()):
+    for index, camera in enumerate((out.wanted.cameras and frame.images) or ()):
         extra = (
             _strict_camera_extra(camera)
             if original is None
@@ -298,7 +283,7 @@ def _strict_camera_extra(camera: Camera) -> str | None:
     patch: dict[str, Any] = {}
     for name in ("intrinsics", "extrinsics", "distortion"):
         item = getattr(camera, name)
-        if item is not None and all(isinstance(value, Raw) and is_null(value) for value in members(item).values()):
+        if item is not None and not members(item):
             patch[name] = {}
     return json_text(patch) if patch else None
 

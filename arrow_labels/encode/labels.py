@@ -104,7 +104,7 @@ def attributes_json(row: dict[str, Any], frames: list[tuple[dict[str, Any], Any]
         attributes["frames"] = _sequence(row["frame_count"], frames)
     elif frames:
         attributes = frames[0][1]
-    elif not links:
+    elif not links and row["format_version"] is None:
         return None
     if row["format_version"] is not None:
         attributes.setdefault("format_version", row["format_version"])

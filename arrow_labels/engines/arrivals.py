@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 from fsspec.core import has_magic
 
 from arrow_labels.errors import FetchError
-from arrow_labels.sources import File, file_system, is_labels, readable, resolve, shown
+from arrow_labels.sources import File, file_system, is_file, reason, resolve, shown, suffixes
 
 MAX_FILE_AGE: Final = 7 * 24 * 3600
 """Seconds that a file may become visible late unless the caller says otherwise."""
@@ -89,12 +89,16 @@ def _present(url: str, storage_options: dict[str, Any] | None) -> dict[str, tupl
     fs, path = file_system(url, storage_options)
     is_glob = has_magic(shown(path))
     root = path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0] if is_glob else path
-    with readable(shown(url)):
+    try:
         fs.invalidate_cache()
         if not is_glob and not fs.isdir(path):
             raise FetchError(f"Expected a folder or a glob, where files arrive, got none - at {shown(url)}")
         found = fs.glob(path, detail=True) if is_glob else fs.find(path, detail=True)
-    about = {name: item for name, item in found.items() if item["type"] == "file" and (is_glob or is_labels(name))}
+    except FetchError:
+        raise
+    except Exception as error:  # file systems raise errors of the libraries below them
+        raise FetchError(f"Expected a folder that can be read, got {reason(error)} - at {shown(url)}") from None
+    about = {name: item for name, item in found.items() if is_file(item) and (is_glob or suffixes(name)[0])}
     files = [item for item in resolve(url, storage_options) if item.path in about] if about else []
     return {file.path[len(root) :].lstrip("/"): (file, _modified(about[file.path])) for file in files}
 

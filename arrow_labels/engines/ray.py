@@ -13,7 +13,7 @@ from arrow_labels.engines.groups import MASK_COLUMNS, check, fill, mixed
 from arrow_labels.engines.worker import shipped
 from arrow_labels.errors import MissingExtraError
 from arrow_labels.partitions import Part, checked, groups_of_items, parts_of, read_part
-from arrow_labels.pieces import PIECE_BYTES, Names, Options, Piece, index, items_of
+from arrow_labels.pieces import PIECE_BYTES, Options, Piece, index, items_of
 from arrow_labels.sources import File
 
 try:
@@ -57,7 +57,8 @@ def read_labels(
     table : str
         The table to read, of `arrow_labels.SCHEMAS`. `rejects` and `findings` decode all tables.
     columns : sequence of str, optional
-        The columns to read; `Dataset.select_columns` passes its own on.
+        The columns to read; `Dataset.select_columns` passes its own on. What they do not need is neither decoded nor
+        validated, as by `arrow_labels.scan_labels`.
     task_type, timestamp_unit, labelsets, storage_options, on_error, masks, mask_options
         As in `arrow_labels.read_labels`. What fails with ``on_error="collect"`` is in the table `rejects`.
     part_bytes : int
@@ -135,21 +136,21 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
         return True
 
     @cached_property
-    def _indexed(self) -> list[tuple[Piece, Names]]:
+    def _indexed(self) -> list[Piece]:
         """All pieces with their names, found in tasks; a large file gives a few pieces for each core."""
         size = sum(item.size or 0 for _, item in self._items if isinstance(item, File))
         piece_bytes = min(self._part_bytes, max(size // (4 * _cores()), _SMALLEST))
         find = ray.remote(shipped(index))
         groups = groups_of_items(self._items, self._part_bytes)
         try:
-            found = ray.get([find.remote(group, self._options, piece_bytes) for group in groups])
+            found = ray.get([find.remote(group, self._options.on_error, piece_bytes) for group in groups])
         except RayTaskError as error:
             raise error.cause from None
         return [each for group in found for each in group]
 
     def estimate_inmemory_data_size(self) -> int:
         """Bytes of the JSON: what becomes of it depends on the table."""
-        return sum(piece.nbytes for piece, _ in self._indexed)
+        return sum(piece.nbytes for piece in self._indexed)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None

@@ -68,7 +68,8 @@ class LabelsSource(DataSource):  # type: ignore[misc]  # the types of pyspark ar
     `readStream` reads the files that keep arriving in a folder. A file must appear complete, as by an upload or a
     rename; every one is read once. Names are told apart within one micro-batch, not over all.
 
-    A schema that is given reads only the columns that it names: ``….schema("yaw double").load(path)``.
+    A schema that is given reads only the columns that it names, ``….schema("yaw double").load(path)``; what they do not
+    need is neither decoded nor validated, as by `scan_labels`.
 
     Options
     -------
@@ -156,7 +157,7 @@ class _Reader:
     def planned(self, items: Sequence[tuple[int, Any]]) -> list[InputPartition]:
         """The partitions of some items, their names looked up in threads: most of the time is spent fetching."""
         settings = self.settings
-        look_up = partial(index, options=settings.options, piece_bytes=settings.part_bytes)
+        look_up = partial(index, on_error=settings.options.on_error, piece_bytes=settings.part_bytes)
         with ThreadPoolExecutor(_THREADS) as threads:
             groups = list(threads.map(look_up, groups_of_items(items, settings.part_bytes)))
         parts = parts_of((each for group in groups for each in group), settings.part_bytes)

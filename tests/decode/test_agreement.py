@@ -111,3 +111,21 @@ def test_realistic_release(task_type: str) -> None:
     tables = al.decode_labels([document])
     assert first_difference(tables, flatten(document)) is None
     assert difference(document, restored(tables)) is None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"sensors": [], "format_version": "0.1"},
+        {"sensors": [], "format_version": 1, "links": [{"from_id": 1, "to_id": 2}]},
+        {"point_annotations": None},
+        {"annotations": None, "image_attributes": None},
+        {"sensors": [{"name": "lidar", "attributes": {"point_annotations": None}}]},
+    ],
+)
+def test_attributes_that_say_nearly_nothing(attributes: dict[str, Any]) -> None:
+    document = {"label_status": "LABELED", "attributes": attributes}
+    tables = al.decode_labels([document])
+    assert first_difference(tables, flatten(document)) is None
+    ((_, _, found),) = al.encode_labels(tables)
+    assert difference(attributes, found) is None

@@ -1,0 +1,155 @@
+"""What a source names -> documents: opened one after the other, small files of a remote store fetched ahead.
+
+A large document is memory-mapped, from where it lies if that is a local file, else from a temporary copy.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any, Final
+from zipfile import ZipFile
+
+from fsspec.implementations.local import LocalFileSystem
+
+from arrow_labels.contents import DECOMPRESS, IN_MEMORY, LINES, lines, load, mapped, stamp, unchanged
+from arrow_labels.decode import Document, OnError, to_bytes
+from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
+from arrow_labels.fetch import fetch_all
+from arrow_labels.http_bytes import Limits, TooLargeError
+from arrow_labels.sources import File, file_at, reason
+
+_AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
+"""Remote files up to here are fetched ahead; larger ones are opened when it is their turn."""
+_CONCURRENCY: Final = 16
+"""Requests in flight: about what one core can decode from a store that answers in 20 ms."""
+
+
+def documents(items: Iterable[Any], on_error: OnError, start: int = 0) -> Iterator[Document]:
+    """The documents of resolved items, in their order, opened when it is their turn or shortly before.
+
+    What cannot be read is an error, or with ``on_error="collect"`` a document that holds the error. No room for a
+    temporary file is always an error. `start` is the place of the first item.
+    """
+    for index, (item, fetched) in enumerate(_fetched(items), start):
+        for document in _documents(item, fetched, str(index)):
+            error = document.data
+            if isinstance(error, TargetError) or (on_error == "raise" and isinstance(error, ArrowLabelsError)):
+                raise error
+            yield document
+
+
+def _fetched(items: Iterable[Any]) -> Iterator[tuple[Any, bytes | ArrowLabelsError | None]]:
+    """Items, and the bytes of those that are fetched ahead or why there are none."""
+    for is_small, group in itertools.groupby(items, _is_small_and_remote):
+        if not is_small:
+            yield from ((item, None) for item in group)
+            continue
+        files: deque[File] = deque()
+        with closing(fetch_all(_jobs(group, files), _AHEAD, concurrency=_CONCURRENCY)) as results:
+            for result in results:
+                yield files.popleft(), None if isinstance(result, TooLargeError) else result
+
+
+def _is_small_and_remote(item: Any) -> bool:
+    return (
+        isinstance(item, File)
+        and item.fs.async_impl
+        and not item.fs.asynchronous
+        and (item.size is None or 0 < item.size <= (_AHEAD.max_bytes or 0))
+    )
+
+
+def _jobs(files: Iterable[File], started: deque[File]) -> Iterator[tuple[File, Callable[[bytes], bytes]]]:
+    for file in files:
+        started.append(file)
+        yield file, bytes
+
+
+def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) -> Iterator[Document]:
+    """The documents in one item; an error that ends them is the last."""
+    if isinstance(item, File):
+        name = item.name
+    else:
+        given = getattr(item, "name", None) if hasattr(item, "read") else None
+        name = given if isinstance(given, str) else f"<document {place}>"
+    try:
+        if not isinstance(item, File):
+            yield Document(name, place, to_bytes(load(item) if hasattr(item, "read") else item, name))
+        elif isinstance(fetched, ArrowLabelsError):
+            yield Document(name, place, FetchError(f"{fetched} - at {name}"))
+        elif fetched is not None:
+            yield from _content(io.BytesIO(fetched), item)
+        elif not isinstance(item.fs, LocalFileSystem):
+            with item.fs.open(item.path, "rb") as opened:
+                yield from _content(opened, item)
+        elif (data := _read_at_once(item)) is not None:
+            yield Document(name, item.below, to_bytes(data, name))
+        else:
+            with io.BufferedReader(io.FileIO(item.path)) as opened:
+                yield from _content(opened, item)
+    except Exception as error:  # file systems and codecs raise errors of the libraries below them
+        yield Document(name, place, _failure(error, name))
+
+
+def _failure(error: Exception, name: str) -> ArrowLabelsError:
+    """An error that names the file."""
+    if isinstance(error, ArrowLabelsError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return FetchError(f"Expected a file, got nothing - at {name}")
+    return FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
+
+
+def _read_at_once(file: File) -> bytes | None:
+    """A local file of one document with the fewest calls of the system, which are most of what a small one costs.
+
+    None if it is none of these, or not as long as it was when it was listed. A pipe seems to be empty.
+    """
+    if not file.size or file.size > IN_MEMORY or file.compression or file.kind in (".zip", *LINES):
+        return None
+    descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(descriptor, file.size + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) == file.size else None
+
+
+def _content(opened: Any, file: File) -> Iterator[Document]:
+    """The documents in a file that is open."""
+    stream = DECOMPRESS[file.compression](opened) if file.compression else opened
+    if file.kind == ".zip":
+        yield from _members(stream, file)
+        return
+    check = partial(unchanged, opened, stamp(opened), file.name)
+    if file.kind in LINES:
+        yield from lines(file, stream, 1, check)
+    elif isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
+        large = os.fstat(stream.fileno()).st_size > IN_MEMORY
+        data = mapped(stream) if large else stream.read()
+        check()
+        yield Document(file.name, file.below, to_bytes(data, file.name), check if large else None)
+    else:
+        data = load(stream)
+        check()
+        yield Document(file.name, file.below, to_bytes(data, file.name))
+
+
+def _members(opened: Any, file: File) -> Iterator[Document]:
+    """The documents in an archive, sorted by name; a member that cannot be read does not end them."""
+    with ZipFile(opened) as archive:
+        for name, about in sorted(archive.NameToInfo.items()):
+            inside = file_at(file.fs, name, f"zip://{name}::{file.name}", name, about.file_size)
+            if about.is_dir() or not inside.kind:
+                continue
+            try:
+                with archive.open(about) as member:
+                    yield from _content(member, inside)
+            except Exception as error:  # as above
+                yield Document(inside.name, inside.below, _failure(error, inside.name))

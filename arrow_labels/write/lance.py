@@ -1,0 +1,319 @@
+"""LabelTables -> Lance datasets, one for each table, and back.
+
+``TARGET/TABLE.lance`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`. The
+data of all tables are written first; then each table is one commit, within a moment of each other. What is written
+without a commit, because the process was killed, is seen by nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+
+from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
+from arrow_labels.schema import LABEL_KEY, METADATA, SCHEMA_VERSION, SCHEMAS
+from arrow_labels.sources import shown
+from arrow_labels.tables import LabelTables
+
+LanceMode = Literal["error", "append", "overwrite", "upsert"]
+
+_MODES: Final = ("error", "append", "overwrite", "upsert")
+_REPLACED_BY: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("datasets", "categories", "attribute_specs"), ("dataset",)),
+    **dict.fromkeys(("samples", "sample_frames", "cameras"), ("sample_id",)),
+    **dict.fromkeys(("labels", "frames", "segments", "vectors", "cuboids", "links", "findings"), LABEL_KEY),
+    "rejects": ("source",),
+}
+"""The columns by which an upsert replaces the rows of each table."""
+_KEYS_FROM: Final = {
+    ("dataset",): ("datasets", "categories", "attribute_specs"),
+    ("sample_id",): ("samples", "sample_frames", "cameras"),
+    LABEL_KEY: ("labels", "frames", "segments", "vectors", "cuboids", "links", "findings"),
+    ("source",): ("datasets", "labels", "rejects"),
+}
+"""For each of those, the tables whose rows say what is written."""
+_ATTEMPTS: Final = 20
+
+_Keys = dict[tuple[str, ...], set[tuple[str | None, ...]]]
+
+
+def write_lance(
+    tables: LabelTables | Iterable[LabelTables],
+    target: str | os.PathLike[str],
+    *,
+    mode: LanceMode = "error",
+    storage_options: Mapping[str, str] | None = None,
+) -> None:
+    """Write tables as Lance datasets, one commit a table.
+
+    Parameters
+    ----------
+    tables : LabelTables or iterable of LabelTables
+        What to write, whole or in parts: with ``al.iter_labels(...)`` memory stays bounded.
+    target : str or path
+        Folder: a path or a URL of an object store that Lance knows. It gets ``TABLE.lance`` for every table.
+    mode : {"error", "append", "overwrite", "upsert"}
+        Refuse a target that has tables; add rows; replace all rows; or replace the rows of each label, sample, dataset
+        and document that is written, so that rows of an annotation that is gone go too, and keep all others. The last
+        three make tables that are not there, and keep the versions before. An upsert that meets another one is made
+        again on top of it.
+    storage_options : mapping, optional
+        Options of Lance's object store, which are not those of fsspec.
+
+    Raises
+    ------
+    TargetError
+        The target has tables (with ``mode="error"``, before any input is consumed), or it cannot be written. An error
+        of the input goes through as it is. In each case no table has changed, unless the error is one of a commit.
+    SchemaError
+        A table that is there has other columns, or a newer version of this library wrote it.
+    MissingExtraError
+        Lance is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     al.write_lance(tables, folder)
+    ...     al.read_lance(folder) == tables
+    True
+    """
+    if mode not in _MODES:
+        raise ValueError(f"mode: expected one of {', '.join(_MODES)}, got {mode!r}")
+    lance = _lance()
+    url, options = os.fspath(target), dict(storage_options or {}) or None
+    how = {}
+    for name in SCHEMAS:
+        dataset = _open(url, name, options)
+        how[name] = "create" if dataset is None else "overwrite" if mode == "overwrite" else "append"
+        if dataset is not None and mode == "error":
+            raise TargetError(
+                f'Expected no tables, got `{name}.lance` - in {shown(url)}: mode="overwrite" replaces them, '
+                f'"upsert" replaces labels in them'
+            )
+        if dataset is not None and mode != "overwrite":
+            _check(dataset.schema, name, url)
+    fragments: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+    keys: _Keys = {columns: set() for columns in _KEYS_FROM}
+    for part in [tables] if isinstance(tables, LabelTables) else tables:
+        if not isinstance(part, LabelTables):
+            raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
+        for name, table in part:
+            if table.num_rows:
+                with _as_target_error("tables that can be written", url):
+                    fragments[name] += lance.fragment.write_fragments(
+                        table.replace_schema_metadata(METADATA),
+                        _place(url, name),
+                        mode=how[name],
+                        storage_options=options,
+                    )
+        if mode == "upsert":
+            _collect(keys, part)
+    for name in SCHEMAS:
+        with _as_target_error("tables that can be written", url):
+            _commit(url, name, mode, fragments[name], keys[_REPLACED_BY[name]], options)
+
+
+def read_lance(
+    target: str | os.PathLike[str],
+    *,
+    tables: Collection[str] | None = None,
+    storage_options: Mapping[str, str] | None = None,
+) -> LabelTables:
+    """Read the tables that `write_lance` wrote.
+
+    Parameters
+    ----------
+    target : str or path
+        Folder: a path or a URL of an object store that Lance knows.
+    tables : collection of str, optional
+        Tables to read, the others stay empty; default: all.
+    storage_options : mapping, optional
+        Options of Lance's object store, which are not those of fsspec.
+
+    Returns
+    -------
+    LabelTables
+        The rows in the order in which they were written.
+
+    Raises
+    ------
+    TargetError
+        A table is not there, or cannot be read.
+    SchemaError
+        A table has other columns than `arrow_labels.schema`, or a newer version of this library wrote it.
+    MissingExtraError
+        Lance is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     al.write_lance(al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]), folder)
+    ...     tables = al.read_lance(folder, tables=["segments"])
+    >>> tables.segments.num_rows, tables.frames.num_rows
+    (1, 0)
+    """
+    if isinstance(tables, str):
+        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
+    chosen = set(SCHEMAS if tables is None else tables)
+    if unknown := chosen - set(SCHEMAS):
+        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+    url, options = os.fspath(target), dict(storage_options or {}) or None
+    found = {}
+    for name in (name for name in SCHEMAS if name in chosen):
+        dataset = _open(url, name, options)
+        if dataset is None:
+            raise TargetError(f"Expected Lance tables, got no `{name}.lance` - in {shown(url)}")
+        _check(dataset.schema, name, url)
+        with _as_target_error("tables that can be read", url):
+            found[name] = dataset.to_table().replace_schema_metadata(METADATA)
+    return LabelTables(**found)
+
+
+def _lance() -> Any:
+    try:
+        import lance.fragment
+    except ImportError:
+        raise MissingExtraError("pylance", extra="lance") from None
+    return lance
+
+
+def _place(url: str, name: str) -> str:
+    return f"{url.rstrip('/')}/{name}.lance"
+
+
+def _open(url: str, name: str, options: dict[str, str] | None) -> Any:
+    """The dataset of a table; None where there is none."""
+    lance = _lance()
+    try:
+        with _as_target_error("tables that can be read", url):
+            return lance.dataset(_place(url, name), storage_options=options)
+    except TargetError as error:
+        if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__):
+            return None
+        raise
+
+
+def _check(schema: pa.Schema, name: str, url: str) -> None:
+    """Refuse a table of another schema."""
+    version = int((schema.metadata or {}).get(b"arrow_labels", SCHEMA_VERSION))
+    if version > SCHEMA_VERSION:
+        raise SchemaError(
+            f"Expected schema version {SCHEMA_VERSION} or older, got {version} - in `{name}.lance` of {shown(url)}: "
+            "upgrade arrow-labels"
+        )
+    try:
+        LabelTables(**{name: schema.empty_table()})
+    except SchemaError as error:
+        raise SchemaError(f"{error} - in `{name}.lance` of {shown(url)}") from None
+
+
+def _collect(keys: _Keys, part: LabelTables) -> None:
+    """Add the keys of what is written."""
+    for columns, names in _KEYS_FROM.items():
+        rows = pa.concat_tables([part[name].select(columns).replace_schema_metadata() for name in names])
+        once = rows.group_by(list(columns), use_threads=False).aggregate([])
+        keys[columns].update(zip(*(once[column].to_pylist() for column in columns), strict=True))
+
+
+def _predicate(columns: tuple[str, ...], keys: set[tuple[str | None, ...]]) -> str:
+    """SQL that holds for the rows of these keys: ``(labelset = … AND sample_id IN (…)) OR …``."""
+    *others, last = reversed(columns)
+    groups: dict[tuple[str | None, ...], list[str | None]] = {}
+    for first, *rest in keys:
+        groups.setdefault(tuple(reversed(rest)), []).append(first)
+    return " OR ".join(
+        " AND ".join(
+            [*(_among(column, [value]) for column, value in zip(others, group, strict=True)), _among(last, values)]
+        )
+        for group, values in groups.items()
+    )
+
+
+def _among(column: str, values: list[str | None]) -> str:
+    texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values if value is not None)
+    found = [f"{column} IN ({texts})"] if texts else []
+    return "(" + " OR ".join([*found, *([f"{column} IS NULL"] if None in values else [])]) + ")"
+
+
+def _commit(
+    url: str,
+    name: str,
+    mode: LanceMode,
+    fragments: list[Any],
+    keys: set[tuple[str | None, ...]],
+    options: dict[str, str] | None,
+) -> None:
+    """Make the fragments of a table count; again, if another commit came in between."""
+    import lance
+    import tenacity
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: "commit conflict" in str(error)),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    for attempt in retrying:
+        with attempt:
+            dataset = _open(url, name, options)
+            if dataset is None and mode in ("append", "upsert"):
+                dataset = _create(url, name, options)
+            if dataset is None or mode == "overwrite":
+                operation: Any = lance.LanceOperation.Overwrite(SCHEMAS[name], fragments)
+            elif mode == "upsert":
+                operation = _replacing(dataset, fragments, _predicate(_REPLACED_BY[name], keys))
+            else:
+                operation = lance.LanceOperation.Append(fragments)
+            lance.LanceDataset.commit(
+                _place(url, name),
+                operation,
+                read_version=None if dataset is None else dataset.version,
+                storage_options=options,
+            )
+
+
+def _create(url: str, name: str, options: dict[str, str] | None) -> Any:
+    """An empty dataset, unless somebody else has made one by now: what they add must stay."""
+    import lance
+
+    try:
+        return lance.write_dataset(
+            SCHEMAS[name].empty_table(), _place(url, name), mode="create", storage_options=options
+        )
+    except OSError:
+        dataset = _open(url, name, options)
+        if dataset is None:
+            raise
+        return dataset
+
+
+def _replacing(dataset: Any, fragments: list[Any], predicate: str) -> Any:
+    """What deletes the rows that a predicate holds for, and adds the new ones."""
+    import lance
+
+    deleted = {fragment.fragment_id: fragment.delete(predicate) for fragment in dataset.get_fragments() if predicate}
+    return lance.LanceOperation.Update(
+        removed_fragment_ids=[number for number, rest in deleted.items() if rest is None],
+        updated_fragments=[rest for rest in deleted.values() if rest is not None],
+        new_fragments=fragments,
+    )
+
+
+@contextmanager
+def _as_target_error(expected: str, url: str) -> Iterator[None]:
+    """Turn Lance's errors into those of this library."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, TargetError | SchemaError):
+            raise
+        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {error} - at {shown(url)}") from error
