@@ -138,7 +138,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
     # What is known of a file is ten times as long as its name, and there can be millions of them.
-    sizes = [(name, item.get("size")) for name, item in found.items() if _is_file(item)]
+    sizes = [(name, item.get("size")) for name, item in found.items() if is_file(item)]
     del found
     sizes.sort()
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
@@ -153,7 +153,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
 
 
-def _is_file(about: dict[str, Any]) -> bool:
+def is_file(about: dict[str, Any]) -> bool:
     """Whether this is a file, or a local link to one."""
     return about["type"] == "file" or (about.get("islink", False) and Path(about["name"]).is_file())
 

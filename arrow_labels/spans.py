@@ -6,6 +6,7 @@ without what stands before it. Those that are compressed or elsewhere are copied
 
 from __future__ import annotations
 
+import io
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -163,9 +164,9 @@ def divide(
             if is_guessed and not is_lines and (blocks := _blocks(large, file, stream, processes)):
                 return blocks
             if is_lines:
-                found = _divide_lines(file, start, stream, span_bytes)
+                found: Sequence[Span] = _divide_lines(file, start, stream, span_bytes)
             else:
-                found = _divide_release(file, stream, span_bytes)
+                found = divide_release(file, stamp(stream), mapped(stream), span_bytes)
     except Exception:  # whoever reads it as a whole says what is wrong, or collects it
         return [Files([file], start)]
     return found or [Files([file], start)]
@@ -192,9 +193,14 @@ def _divide_lines(file: File, place: int, stream: IO[bytes], span_bytes: int) ->
     return spans
 
 
-def _divide_release(file: File, stream: IO[bytes], span_bytes: int) -> list[Span]:
-    found = stamp(stream)
-    whole = mapped(stream)
+def divide_release(file: File, found: Stamp | None, whole: bytes | memoryview, span_bytes: int) -> list[Samples]:
+    """The samples of a release in spans of about `span_bytes`; nothing of what is no release.
+
+    Raises
+    ------
+    DecodeError, msgspec.DecodeError
+        Not JSON, or not a release.
+    """
     data = whole[3:] if bytes(whole[:3]) == b"\xef\xbb\xbf" else whole
     try:
         dataset = decode_release(data).dataset
@@ -219,7 +225,7 @@ def spans_of(
     starts: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
     span_bytes: int,
-) -> list[Span]:
+) -> list[Samples]:
     """The samples of a release in spans of about `span_bytes`."""
     cuts = np.flatnonzero(np.diff((lengths.cumsum() - 1) // span_bytes)) + 1
     edges = [0, *cuts.tolist(), len(starts)]
@@ -299,8 +305,13 @@ def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Row
         return
     with ExitStack() as stack:
         try:
-            stream = stack.enter_context(content(span.file))
-        except OSError as error:
+            if isinstance(span.file.fs, LocalFileSystem):
+                stream, base = stack.enter_context(content(span.file)), 0
+            else:
+                stream, base = io.BytesIO(_fetched(span)), _extent(span)[0]
+        except FetchError:
+            raise
+        except Exception as error:  # file systems raise errors of the libraries below them
             raise FetchError(
                 f"Expected a file that stays where it is, got {reason(error)} - at {span.file.name}: it was there when "
                 "its reading began"
@@ -308,11 +319,38 @@ def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Row
         check = partial(unchanged, stream, span.stamp, span.file.name)
         check()
         if isinstance(span, Lines):
-            stream.seek(span.begin)
-            yield from run.records(lines(span.file, _until(stream, span.end), span.first, check))
+            stream.seek(span.begin - base)
+            yield from run.records(lines(span.file, _until(stream, span.end - base), span.first, check))
         else:
-            yield from _samples(run, span, stream, check)
+            yield from _samples(run, span, stream, base, check)
         check()
+
+
+def _extent(span: Samples | Lines) -> tuple[int, int]:
+    """Where the bytes of a span begin and end."""
+    if isinstance(span, Lines):
+        return span.begin, span.end
+    return int(span.starts[0]), int(span.starts[-1] + span.lengths[-1])
+
+
+def _fetched(span: Samples | Lines) -> bytes:
+    """The bytes of a span of a file that is elsewhere, and of no more of it.
+
+    Raises
+    ------
+    FetchError
+        The file is not as long as it was.
+    """
+    file, (begin, end) = span.file, _extent(span)
+    data: bytes = file.fs.cat_file(file.path, start=begin, end=end)
+    if len(data) == file.size != end - begin:
+        data = data[begin:end]  # a server that knows no ranges sends all
+    if len(data) != end - begin:
+        raise FetchError(
+            f"Expected {end - begin:,} bytes at {begin:,}, got {len(data):,} - at {file.name}: it has changed since "
+            "its reading began"
+        )
+    return data
 
 
 def _until(stream: IO[bytes], end: int) -> Iterator[bytes]:
@@ -320,13 +358,16 @@ def _until(stream: IO[bytes], end: int) -> Iterator[bytes]:
         yield stream.readline()
 
 
-def _samples(run: Reader, span: Samples, stream: IO[bytes], check: Callable[[], None]) -> Iterator[Record | Rows | int]:
+def _samples(
+    run: Reader, span: Samples, stream: IO[bytes], base: int, check: Callable[[], None]
+) -> Iterator[Record | Rows | int]:
+    """Records of samples in a stream that begins at the byte `base` of the file."""
     file = span.file
     definitions = next(run.records([Document(file.name, file.below, span.head)]))
     assert isinstance(definitions, Rows)
     yield definitions if span.first == 0 else Rows(run.wanted, definitions.categories)
     run.check = check
     for place, (start, length) in enumerate(zip(span.starts.tolist(), span.lengths.tolist(), strict=True), span.first):
-        stream.seek(start)
+        stream.seek(start - base)
         yield Record("sample", file.name, file.below, stream.read(length), dataset=span.dataset, index=place)
     yield Rows(run.wanted)

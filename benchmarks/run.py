@@ -32,6 +32,8 @@ PACKAGES: Final = (
     "pycocotools",
     "scipy",
     "shapely",
+    "ray",
+    "pyspark",
 )
 
 

@@ -21,6 +21,7 @@ def test_the_rule_reference_is_the_rules() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:duckdb")
+@pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning:ray\.data\.context")  # Ray's own
 def test_the_code_runs_and_prints_what_is_shown(tmp_path: Path) -> None:
     blocks = outputs(TEXT, tmp_path)
     assert len(blocks) >= 9

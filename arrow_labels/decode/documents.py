@@ -266,12 +266,9 @@ class Reader:
 
     def _name(self, record: Record) -> None:
         """Give a record its keys by its members, if it has any, without decoding it."""
-        try:
-            members = record.members or decode_apart(decode_members, record.raw)
-            found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
-        except FAILURES:
+        names = names_of(record)
+        if names is None:
             return
-        names = [name if isinstance(name, str) else None for name in found]
         if record.kind == "sample":
             self.name_sample(record, *names)
         else:
@@ -315,6 +312,16 @@ class Reader:
                 error.message, source=source, sample_id=sample_id, labelset=labelset, path=error.path
             ) from None
         rows.rows["rejects"].append((source, sample_id, labelset, error.path, error.message))
+
+
+def names_of(record: Record) -> list[str | None] | None:
+    """The members that name a record, found without decoding it, nothing for attributes; None if it has no members."""
+    try:
+        members = record.members or decode_apart(decode_members, record.raw)
+        found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
+    except FAILURES:
+        return None
+    return [name if isinstance(name, str) else None for name in found]
 
 
 def _first(*names: str | None) -> str:

@@ -1,0 +1,144 @@
+"""How Ray and Spark scale on one machine: cuboids of many releases, with one worker and with two.
+
+Each measurement is a process of its own; the start of the engine and of its workers does not count.
+
+    python benchmarks/engines.py [--quick] [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from workloads import write_release
+
+ENGINES: Final = ("ray", "spark")
+TARGET: Final = 1.5
+FILES, MEGABYTES, DIFFERENT = 64, 16.0, 8
+ONE_CORE: Final = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def read_with_ray(workers: int, small: Path, folder: Path) -> float:
+    """Seconds to read the folder, and the rows."""
+    import ray
+    import ray.data
+
+    from arrow_labels.engines.ray import read_labels
+
+    ray.init(
+        num_cpus=workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        object_store_memory=2 << 30,
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def read(source: Path) -> int:
+        return sum(bundle.num_rows() or 0 for bundle in read_labels(str(source), "cuboids").iter_internal_ref_bundles())
+
+    found = timed(read, small, folder)
+    ray.shutdown()
+    return found
+
+
+def read_with_spark(workers: int, small: Path, folder: Path) -> float:
+    """Seconds to read the folder."""
+    from pyspark.sql import SparkSession
+
+    from arrow_labels.engines.spark import LabelsSource
+
+    spark = (
+        SparkSession.builder.master(f"local[{workers}]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .getOrCreate()
+    )
+    spark.dataSource.register(LabelsSource)
+
+    def read(source: Path) -> int:
+        rows = spark.read.format("arrow_labels").option("table", "cuboids").load(str(source))
+        rows.write.format("noop").mode("overwrite").save()
+        return 1
+
+    found = timed(read, small, folder)
+    spark.stop()
+    return found
+
+
+def timed(read: Callable[[Path], int], small: Path, folder: Path) -> float:
+    for _ in range(2):
+        assert read(small)  # the workers start, and import what they need
+    start = time.perf_counter()
+    assert read(folder)
+    return time.perf_counter() - start
+
+
+def measured(engine: str, workers: int, small: Path, folder: Path) -> float:
+    command = [sys.executable, __file__, "--measure", engine, str(workers), str(small), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_CORE})
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout.split()[-1])
+
+
+def benchmark(files: int, megabytes: float, rounds: int, place: Path) -> None:
+    """Measure and print."""
+    small, folder = place / "small", place / "folder"
+    small.mkdir()
+    folder.mkdir()
+    for number in range(4):
+        write_release(small / f"{number}.json", 0.3, seed=number)
+    for number in range(min(files, DIFFERENT)):
+        write_release(folder / f"{number:03}.json", megabytes, seed=number)
+    for number in range(DIFFERENT, files):
+        shutil.copy(folder / f"{number % DIFFERENT:03}.json", folder / f"{number:03}.json")
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    print(f"{files} releases, {size:,.0f} MB together; {rounds} rounds, the median of the ratios\n")
+    print("| engine | one worker, MB/s | two workers, MB/s | ratio | wanted | |")
+    print("|---|---:|---:|---:|---:|---|")
+    for engine in ENGINES:
+        times = [[measured(engine, workers, small, folder) for workers in (1, 2)] for _ in range(rounds)]
+        one, two = (statistics.median(found) for found in zip(*times, strict=True))
+        ratio = statistics.median(first / second for first, second in times)
+        verdict = "ok" if ratio >= TARGET else "short"
+        print(
+            f"| {engine} | {size / one:.0f} | {size / two:.0f} | {ratio:.2f} x | >= {TARGET} x | {verdict} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="4 small files, one round: shows that it runs")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure is not None:
+        warnings.simplefilter("ignore")
+        engine, workers, small, folder = options.measure
+        read = {"ray": read_with_ray, "spark": read_with_spark}[engine]
+        print(f"\n{read(int(workers), Path(small), Path(folder))}")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        if options.quick:
+            benchmark(4, 0.5, 1, Path(place))
+        else:
+            benchmark(FILES, MEGABYTES, options.rounds, Path(place))
+
+
+if __name__ == "__main__":
+    main()
