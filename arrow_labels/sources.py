@@ -8,19 +8,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import logging
 import lzma
 import mmap
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
+from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.zip import ZipFileSystem
@@ -28,6 +31,10 @@ from fsspec.implementations.zip import ZipFileSystem
 from arrow_labels.decode import Document, OnError, is_document, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
 _LINES: Final = (".jsonl", ".ndjson")
 _DOCUMENTS: Final = (".json", *_LINES)
 _IN_MEMORY: Final = 16 << 20
@@ -58,6 +65,8 @@ _EXTRAS: Final = {
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
+_LEAST_SECRET: Final = 5
+_WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
 
@@ -88,11 +97,13 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         return fs, path
     except ImportError as error:
         if protocol not in _EXTRAS:
-            raise FetchError(f"Expected an installed file system for `{protocol}:`, got {error}") from error
+            got = reason(error, storage_options)
+            raise FetchError(f"Expected an installed file system for `{protocol}:`, got {got}") from None
         package, extra = _EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
-        raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
+        got = reason(error, storage_options)
+        raise FetchError(f"Expected a URL that fsspec can open, got {got} - at {shown(url)}") from None
 
 
 def shown(url: str) -> str:
@@ -139,7 +150,8 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
-        raise FetchError(f"Expected a source that can be read, got {reason(error)} - at {shown(url)}") from None
+        got = reason(error, fs.storage_options)
+        raise FetchError(f"Expected a source that can be read, got {got} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
         yield File(fs, path, shown(url), _stem(shown(path).rpartition("/")[2]), about.get("size"))
         return
@@ -147,6 +159,8 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
+    if isinstance(fs, AbstractArchiveFileSystem):
+        refuse_ways_out(found)
     found = {
         name: item for name, item in found.items() if item["type"] == "file" and (about is None or _is_labels(name))
     }
@@ -154,6 +168,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         what = "a match" if about is None else f"files with labels ({', '.join(_DOCUMENTS)}, compressed or in .zip)"
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
+    _LOG.info("%s: %d files", shown(url), len(found))
     for name, item in sorted(found.items()):
         yield File(fs, name, _name(fs, name, url), _stem(name[len(root) :].lstrip("/")), item.get("size"))
 
@@ -203,6 +218,7 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
             given = getattr(item, "name", None) if hasattr(item, "read") else None
             name = given if isinstance(given, str) else f"<document {index}>"
             found = _in_memory(item, name, str(index))
+        _LOG.debug("reading %s", name)
         try:
             yield from found
         except ArrowLabelsError as error:
@@ -210,7 +226,8 @@ def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
                 raise
             yield Document(name, str(index), error)
         except Exception as error:  # file systems and codecs raise errors of the libraries below them
-            failure = FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
+            options = item.fs.storage_options if isinstance(item, File) else None
+            failure = FetchError(f"Expected a file that can be read, got {reason(error, options)} - at {name}")
             if on_error == "raise":
                 raise failure from None
             yield Document(name, str(index), failure)
@@ -225,6 +242,7 @@ def _documents(file: File) -> Iterator[Document]:
     if lower.endswith(".zip"):
         with file.fs.open(file.path, "rb") as archive:
             inside = ZipFileSystem(archive)
+            refuse_ways_out(inside.zip.namelist())
             for name, about in sorted(inside.find("", detail=True).items()):
                 if _is_labels(name):
                     full, below = f"zip://{name}::{file.name}", _stem(name)
@@ -266,7 +284,57 @@ def _map(file: Any) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, in a line, without the query of a signed URL."""
-    text = next(iter(str(error).splitlines()), "") or type(error).__name__
+def refuse_ways_out(members: Iterable[str]) -> None:
+    """Refuse an archive with a member whose name leads out of it.
+
+    Nothing is unpacked to a path here, but whoever writes such a name hopes for it: no member is to be trusted.
+
+    Raises
+    ------
+    FetchError
+        A name has a part `..`.
+    """
+    for name in members:
+        if _WAY_OUT.search(name):
+            raise FetchError(f"Expected members that lie in the archive, got {name!r:.300}: it is not read")
+
+
+def reason(error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """What went wrong, in a line, without the query of a signed URL and without what options say."""
+    text = hidden(next(iter(str(error).splitlines()), "") or type(error).__name__, options)
     return " ".join(shown(_QUERY.sub("", word)) for word in text.split(" "))
+
+
+def hidden(text: str, options: Mapping[str, Any] | None) -> str:
+    """A text without what options say: servers and libraries may repeat it."""
+    for secret in sorted(set(_texts(options)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def hides_options(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function raise no error that repeats its `storage_options`."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ArrowLabelsError as error:
+            told = hidden(str(error), cast("Mapping[str, Any] | None", kwargs.get("storage_options")))
+            if told != str(error):
+                error.args = (told,)
+            raise
+
+    return call
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in options, at any depth; shorter ones are no secrets, and stand in every other word."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str) and len(value) >= _LEAST_SECRET:
+        yield value

@@ -29,11 +29,12 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 import fsspec
 import msgspec
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from arrow_labels.errors import ArrowLabelsError, FetchError, SchemaError, TargetError
+from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, shown
+from arrow_labels.sources import MANIFEST, file_system, reason, shown
 
 Mode = Literal["error", "overwrite"]
 
@@ -153,8 +154,10 @@ def as_target_error(expected: str, url: str) -> Iterator[None]:
     """Turn the errors of a file system into those of this library."""
     try:
         yield
-    except OSError as error:
-        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {error} - at {url}") from error
+    except (ArrowLabelsError, MissingExtraError, pa.ArrowException, MemoryError):
+        raise
+    except Exception as error:  # file systems raise errors of the libraries below them, which hold whole URLs
+        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {reason(error)} - at {url}") from None
 
 
 def _missing(folder: Folder) -> str:

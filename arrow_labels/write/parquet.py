@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
     READABLE,
@@ -45,6 +46,7 @@ class _Limits(NamedTuple):
     bytes: int
 
 
+@hides_options
 def write_parquet(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
@@ -107,6 +109,7 @@ def write_parquet(
     )
 
 
+@hides_options
 def read_parquet(
     target: str | os.PathLike[str],
     *,
