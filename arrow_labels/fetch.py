@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
@@ -22,7 +23,7 @@ import fsspec.asyn
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 from arrow_labels.http_bytes import Limits, PassingError, get
 from arrow_labels.locate import HTTP, Place, scheme
-from arrow_labels.sources import file_system, reason
+from arrow_labels.sources import file_system, reason, shown
 
 if TYPE_CHECKING:
     import tenacity
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Read = Callable[[], Awaitable[bytes]]
 
+_LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = 4
 """Places that may wait, or be done and wait for those before them, for each that is fetched."""
 _GLANCE: Final = 0.2
@@ -122,7 +124,8 @@ def _started(
     try:
         if isinstance(place, ArrowLabelsError):
             raise place
-        return asyncio.run_coroutine_threadsafe(_run(_reader(place, limits), make, limits, slots, workers), loop)
+        name = shown(place.url).partition("?")[0]
+        return asyncio.run_coroutine_threadsafe(_run(_reader(place, limits), name, make, limits, slots, workers), loop)
     except ArrowLabelsError as error:
         failed: Future[T | ArrowLabelsError] = Future()
         failed.set_result(type(error)(str(error)))
@@ -130,17 +133,18 @@ def _started(
 
 
 async def _run(
-    read: Read, make: Callable[[bytes], T], limits: Limits, slots: asyncio.Semaphore, workers: Executor
+    read: Read, name: str, make: Callable[[bytes], T], limits: Limits, slots: asyncio.Semaphore, workers: Executor
 ) -> T | ArrowLabelsError:
     async with slots:
         try:
-            data = await _retried(read, limits)
+            data = await _retried(read, name, limits)
+            _LOG.debug("fetched %s: %d bytes", name, len(data))
             return await asyncio.get_running_loop().run_in_executor(workers, make, data)
         except ArrowLabelsError as error:
             return type(error)(str(error))  # without those that led to it: they know the URL
 
 
-async def _retried(read: Read, limits: Limits) -> bytes:
+async def _retried(read: Read, name: str, limits: Limits) -> bytes:
     """What `read` gives, tried again after pauses that double and are drawn by chance."""
     import tenacity
 
@@ -148,12 +152,19 @@ async def _retried(read: Read, limits: Limits) -> bytes:
         retry=tenacity.retry_if_exception_type(PassingError),
         stop=tenacity.stop_after_attempt(limits.retries + 1),
         wait=_pause,
+        before_sleep=partial(_tell, name, limits.retries + 1),
         reraise=True,
     )
     try:
         return await retrying(_attempt, read, limits.timeout)
     except PassingError as error:
         raise FetchError(f"{error} (attempt {limits.retries + 1} of {limits.retries + 1})") from None
+
+
+def _tell(name: str, attempts: int, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    again = f"again in {state.upcoming_sleep:.1f} s"
+    _LOG.warning("attempt %d of %d: %s - at %s: %s", state.attempt_number, attempts, error, name, again)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -5,6 +5,8 @@ A release is split by samples without being parsed whole.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -14,6 +16,8 @@ from arrow_labels.masks import read_masks
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
 from arrow_labels.sources import documents, resolve, total_bytes
 from arrow_labels.tables import LabelTables
+
+_LOG: Final = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
 
@@ -141,6 +145,8 @@ def iter_labels(
     total = total_bytes(items)
     parts: list[LabelTables] = []
     size, done = 0, 0
+    _LOG.info("reading %d items%s", len(items), "" if total is None else f", {total:,} bytes")
+    start = time.perf_counter()
     for nbytes, batch in run.batches(documents(items, on_error)):
         part = LabelTables.from_batches([batch])
         size += nbytes
@@ -155,5 +161,7 @@ def iter_labels(
         if size >= batch_bytes:
             yield LabelTables.concat(parts)
             parts, size = [], 0
+            _LOG.info("%d bytes of JSON after %.1f s", done, time.perf_counter() - start)
+    _LOG.info("%d bytes of JSON after %.1f s: all that there are", done, time.perf_counter() - start)
     if parts:
         yield LabelTables.concat(parts)

@@ -18,9 +18,11 @@ if it has a manifest and the files that it names are there; nothing else is read
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -38,6 +40,7 @@ from arrow_labels.sources import MANIFEST, file_system, reason, shown
 
 Mode = Literal["error", "overwrite"]
 
+_LOG: Final = logging.getLogger(__name__)
 _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
 WRITABLE: Final = "a folder that can be written"
@@ -95,10 +98,12 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
     TargetError
         There is something in it that may not be replaced (before `write` is called), or it cannot be written.
     """
+    start = time.perf_counter()
     if isinstance(folder.fs, LocalFileSystem):
         _write_and_rename(folder, Path(folder.path).resolve(), mode, write)
     else:
         _write_in_place(folder, mode, write)
+    _LOG.info("%s is complete after %.1f s", folder.url, time.perf_counter() - start)
 
 
 def complete(folder: Folder) -> Manifest:
@@ -225,6 +230,7 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
                 f"Expected a folder that can be renamed, got a mount point - at {folder.url}: use one in it"
             )
         new.mkdir(parents=True)
+    _LOG.info("writing %s, as %s until it is complete", folder.url, new.name)
     try:
         tables = write(folder._replace(path=new.as_posix()), "part-00000.parquet")
         with as_target_error(WRITABLE, folder.url):

@@ -8,6 +8,7 @@ larger.
 
 from __future__ import annotations
 
+import logging
 import os
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
@@ -34,6 +35,7 @@ from arrow_labels.write.folder import (
     replace_folder,
 )
 
+_LOG: Final = logging.getLogger(__name__)
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
 _WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
@@ -157,6 +159,7 @@ def read_parquet(
     manifest = complete(folder)
     found = {}
     for name in (name for name in SCHEMAS if name in chosen):
+        _LOG.debug("reading %s of %s", name, folder.url)
         parts = [_read(folder, name, part) for part in manifest.tables[name]]
         found[name] = pa.concat_tables([SCHEMAS[name].empty_table(), *parts])
     # Some tables may come from the old write and some from a new one, whose files can even have the same sizes.
@@ -181,12 +184,14 @@ def _write(
             with as_target_error(WRITABLE, folder.url):
                 writers[name].write_table(group, row_group_size=group.num_rows)
             rows[name] += group.num_rows
+            _LOG.info("%s: row group of %d rows, %d bytes in memory", name, group.num_rows, group.nbytes)
         written = {}
         with as_target_error(WRITABLE, folder.url):
             for name in SCHEMAS:
                 writers[name].close()
                 written[name] = [Part(f"{name}/{file}", rows[name], files[name].tell())]
                 files[name].close()
+                _LOG.info("%s/%s: %d rows, %d bytes", name, file, rows[name], written[name][0].bytes)
     return written
 
 
