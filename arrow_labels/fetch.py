@@ -10,20 +10,21 @@ import asyncio
 import errno
 import logging
 import os
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import fsspec.asyn
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
-from arrow_labels.http_bytes import Limits, PassingError, get
+from arrow_labels.http_bytes import Limits, PassingError, TooLargeError, get
 from arrow_labels.locate import HTTP, Place, scheme
-from arrow_labels.sources import file_system, reason, shown
+from arrow_labels.sources import File, file_system, hidden, reason, shown
 
 if TYPE_CHECKING:
     import tenacity
@@ -34,6 +35,8 @@ Read = Callable[[], Awaitable[bytes]]
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = 4
 """Places that may wait, or be done and wait for those before them, for each that is fetched."""
+_AHEAD_BYTES: Final = 64 << 20
+"""Bytes of files that may be on their way, or there and wait for those before them."""
 _GLANCE: Final = 0.2
 """Seconds after which a wait looks for signals."""
 _FIRST_WAIT: Final = 0.25
@@ -61,14 +64,15 @@ def fetch(place: Place, limits: Limits) -> bytes:
 
 
 def fetch_all(
-    jobs: Iterable[tuple[Place | ArrowLabelsError, Callable[[bytes], T]]], limits: Limits, *, concurrency: int
+    jobs: Iterable[tuple[Place | File | ArrowLabelsError, Callable[[bytes], T]]], limits: Limits, *, concurrency: int
 ) -> Generator[T | ArrowLabelsError, None, None]:
     """What is made of the bytes of each place, in the order of the jobs.
 
     Parameters
     ----------
-    jobs : iterable of (place, function)
-        Where bytes are, and what to make of them, in a thread; an error in place of a place is passed on.
+    jobs : iterable of (place or file, function)
+        Where bytes are, and what to make of them, in a thread; an error in place of a place is passed on. Files whose
+        sizes are known are bounded by the sum of those as well; those of unknown size count as the limit.
     limits : Limits
         Of each place.
     concurrency : int
@@ -87,20 +91,43 @@ def fetch_all(
     loop = fsspec.asyn.get_loop()
     slots = asyncio.Semaphore(concurrency)
     waiting: deque[Future[T | ArrowLabelsError]] = deque()
+    sizes: deque[int] = deque()
     # Work on bytes keeps a processor busy: more threads than there are processors would only take turns.
     with ThreadPoolExecutor(min(concurrency, os.cpu_count() or 1), "arrow-labels") as workers:
         try:
             for place, make in jobs:
-                waiting.append(_started(place, make, limits, slots, workers, loop))
-                if len(waiting) >= concurrency * _AHEAD:
+                size = _size(place, limits)
+                while waiting and (len(waiting) >= concurrency * _AHEAD or sum(sizes) + size > _AHEAD_BYTES):
                     yield _first(waiting)
+                    sizes.popleft()
+                waiting.append(_started(place, make, limits, slots, workers, loop))
+                sizes.append(size)
             while waiting:
                 yield _first(waiting)
         finally:
             for future in waiting:
                 future.cancel()
-            # What is cancelled has stopped before the threads that it could call are gone.
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+            _settle(loop)
+
+
+def _settle(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until what was cancelled has stopped: it shall not call threads that are gone.
+
+    The loop cannot be waited for when Python ends with an iterator unfinished, nor by the loop's own thread, where the
+    garbage collector may have found one.
+    """
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            return
+    if not sys.is_finalizing():
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+
+
+def _size(place: Place | File | ArrowLabelsError, limits: Limits) -> int:
+    """Bytes that a file will take, at most."""
+    if not isinstance(place, File):
+        return 0
+    return limits.max_bytes or 0 if place.size is None else place.size
 
 
 def _first(waiting: deque[Future[T]]) -> T:
@@ -114,7 +141,7 @@ def _first(waiting: deque[Future[T]]) -> T:
 
 
 def _started(
-    place: Place | ArrowLabelsError,
+    place: Place | File | ArrowLabelsError,
     make: Callable[[bytes], T],
     limits: Limits,
     slots: asyncio.Semaphore,
@@ -124,8 +151,8 @@ def _started(
     try:
         if isinstance(place, ArrowLabelsError):
             raise place
-        name = shown(place.url).partition("?")[0]
-        return asyncio.run_coroutine_threadsafe(_run(_reader(place, limits), name, make, limits, slots, workers), loop)
+        read = _reader(place, limits)
+        return asyncio.run_coroutine_threadsafe(_run(read, place, make, limits, slots, workers), loop)
     except ArrowLabelsError as error:
         failed: Future[T | ArrowLabelsError] = Future()
         failed.set_result(type(error)(str(error)))
@@ -133,18 +160,25 @@ def _started(
 
 
 async def _run(
-    read: Read, name: str, make: Callable[[bytes], T], limits: Limits, slots: asyncio.Semaphore, workers: Executor
+    read: Read,
+    place: Place | File,
+    make: Callable[[bytes], T],
+    limits: Limits,
+    slots: asyncio.Semaphore,
+    workers: Executor,
 ) -> T | ArrowLabelsError:
     async with slots:
         try:
-            data = await _retried(read, name, limits)
-            _LOG.debug("fetched %s: %d bytes", name, len(data))
+            data = await _retried(read, place, limits)
+            _LOG.debug("fetched %s: %d bytes", _name(place), len(data))
+            if make is bytes:  # nothing is made of them: the way to a thread and back costs as much as a small answer
+                return data  # type: ignore[return-value]
             return await asyncio.get_running_loop().run_in_executor(workers, make, data)
         except ArrowLabelsError as error:
-            return type(error)(str(error))  # without those that led to it: they know the URL
+            return type(error)(hidden(str(error), _options(place)))  # without those that led to it: they know the URL
 
 
-async def _retried(read: Read, name: str, limits: Limits) -> bytes:
+async def _retried(read: Read, place: Place | File, limits: Limits) -> bytes:
     """What `read` gives, tried again after pauses that double and are drawn by chance."""
     import tenacity
 
@@ -152,7 +186,7 @@ async def _retried(read: Read, name: str, limits: Limits) -> bytes:
         retry=tenacity.retry_if_exception_type(PassingError),
         stop=tenacity.stop_after_attempt(limits.retries + 1),
         wait=_pause,
-        before_sleep=partial(_tell, name, limits.retries + 1),
+        before_sleep=partial(_tell, place, limits.retries + 1),
         reraise=True,
     )
     try:
@@ -161,10 +195,20 @@ async def _retried(read: Read, name: str, limits: Limits) -> bytes:
         raise FetchError(f"{error} (attempt {limits.retries + 1} of {limits.retries + 1})") from None
 
 
-def _tell(name: str, attempts: int, state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    again = f"again in {state.upcoming_sleep:.1f} s"
-    _LOG.warning("attempt %d of %d: %s - at %s: %s", state.attempt_number, attempts, error, name, again)
+def _tell(place: Place | File, attempts: int, state: tenacity.RetryCallState) -> None:
+    """Log an attempt that failed and is followed by another."""
+    why = hidden(str(state.outcome.exception() if state.outcome else ""), _options(place))
+    told = "attempt %d of %d: %s - at %s: again in %.1f s"
+    _LOG.warning(told, state.attempt_number, attempts, why, _name(place), state.upcoming_sleep)
+
+
+def _name(place: Place | File) -> str:
+    """A place as people may see it."""
+    return place.name if isinstance(place, File) else shown(place.url).partition("?")[0]
+
+
+def _options(place: Place | File) -> Mapping[str, Any] | None:
+    return place.fs.storage_options if isinstance(place, File) else place.options
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -195,8 +239,12 @@ async def _attempt(read: Read, timeout: float) -> bytes:
         raise FetchError(f"Expected a file that can be read, got {reason(error)}") from None
 
 
-def _reader(place: Place, limits: Limits) -> Read:
+def _reader(place: Place | File, limits: Limits) -> Read:
     """The function that reads a place once."""
+    if isinstance(place, File):
+        if scheme(place.path) in HTTP:
+            return partial(get, Place(place.path, place.fs.storage_options), limits)
+        return partial(_read_async, place.fs, place.path, limits)
     if place.is_local:
         return partial(asyncio.to_thread, _read_file, place.url, limits)
     if scheme(place.url) in HTTP:
@@ -234,5 +282,5 @@ def _range(limits: Limits) -> dict[str, int]:
 
 def _fitting(data: bytes, limits: Limits) -> bytes:
     if limits.max_bytes is not None and len(data) > limits.max_bytes:
-        raise FetchError(f"Expected at most {limits.max_bytes:,} bytes (`max_bytes`), got more")
+        raise TooLargeError(f"Expected at most {limits.max_bytes:,} bytes (`max_bytes`), got more")
     return data

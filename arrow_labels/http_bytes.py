@@ -47,6 +47,10 @@ class PassingError(FetchError):
         super().__init__(message)
 
 
+class TooLargeError(FetchError):
+    """There are more bytes than the limit allows."""
+
+
 async def get(place: Place, limits: Limits) -> bytes:
     """The body of the answer to one request, redirects followed.
 
@@ -54,8 +58,10 @@ async def get(place: Place, limits: Limits) -> bytes:
     ------
     PassingError
         The server is busy, or the connection broke.
+    TooLargeError
+        The server gives too much.
     FetchError
-        The server refuses, redirects to where it may not or too often, or gives too much.
+        The server refuses, or redirects to where it may not or too often.
     """
     import aiohttp
 
@@ -133,7 +139,7 @@ async def _body(answer: aiohttp.ClientResponse, max_bytes: int | None) -> bytes:
             except zlib.error:
                 raise FetchError(f"Expected an answer in {encoding}, as it says, got other bytes") from None
         if max_bytes is not None and len(body) > max_bytes:
-            raise FetchError(f"Expected at most {max_bytes:,} bytes (`max_bytes`), got more")
+            raise TooLargeError(f"Expected at most {max_bytes:,} bytes (`max_bytes`), got more")
     if inflate is not None and not inflate.eof:
         raise PassingError("Expected a whole answer, got one that ends too early")
     return bytes(body)

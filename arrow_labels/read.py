@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from arrow_labels.decode import OnError, TimestampUnit, reader
+from arrow_labels.files import documents
 from arrow_labels.masks import read_masks
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.sources import documents, resolve, total_bytes
+from arrow_labels.sources import resolve, total_bytes
 from arrow_labels.tables import LabelTables
 
 _LOG: Final = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def read_labels(
     Returns
     -------
     LabelTables
-        Rows in the order of the documents; files of a folder or glob sorted by path.
+        Rows in the order of the documents; files of a folder or glob sorted by path. Small files of a remote store are
+        fetched ahead, up to 16 at a time.
 
     Raises
     ------

@@ -13,8 +13,9 @@ from polars.io.plugins import register_io_source
 
 from arrow_labels.decode import COLUMNS, Keep, OnError, TimestampUnit, Wanted, is_document, reader
 from arrow_labels.errors import FetchError
+from arrow_labels.files import documents
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import documents, resolve
+from arrow_labels.sources import resolve
 
 _KEYS: Final = frozenset({"sample_id", "labelset", "label_status", "sensor_index", "sensor", "frame_index"})
 """Columns whose values are known before what they name is decoded."""

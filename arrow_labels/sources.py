@@ -1,56 +1,30 @@
-"""What a source names: files of any fsspec file system and documents in memory, opened one after the other.
-
-A large document is memory-mapped, from where it lies if that is a local file, else from a temporary copy.
-"""
+"""What a source names: files of any fsspec file system, and documents in memory. Nothing is opened."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
 import logging
-import lzma
-import mmap
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import fsspec
-import pyarrow as pa
 from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.zip import ZipFileSystem
 
-from arrow_labels.decode import Document, OnError, is_document, to_bytes
+from arrow_labels.decode import is_document
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
-_LINES: Final = (".jsonl", ".ndjson")
-_DOCUMENTS: Final = (".json", *_LINES)
-_IN_MEMORY: Final = 16 << 20
-"""Documents up to here are read into memory; larger ones are mapped."""
-
-
-def _open_zstd(file: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(pa.CompressedInputStream(file, "zstd"))
-
-
-_DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _open_zstd,
-}
+_DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
+_SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
 _EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
@@ -72,13 +46,18 @@ MANIFEST: Final = "_arrow_labels.json"
 
 
 class File(NamedTuple):
-    """A file of labels: where it is, its name to people, its path below the source, and its size if known."""
+    """A file of labels: where it is, its name to people, its path below the source without suffixes, its size if known.
+
+    `kind` and `compression` are its suffixes.
+    """
 
     fs: fsspec.AbstractFileSystem
     path: str
     name: str
     below: str
     size: int | None
+    kind: str
+    compression: str
 
 
 def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -129,13 +108,23 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
     elif isinstance(source, bytes | bytearray | memoryview) or is_document(source) or hasattr(source, "read"):
         yield source
     elif isinstance(source, Iterable):
+        many = not isinstance(source, Sized) or len(source) > 1
         for item in source:
-            yield from resolve(item, storage_options)
+            file = _remote_file(item, storage_options) if many and isinstance(item, str) else None
+            yield from resolve(item, storage_options) if file is None else [file]
     else:
         raise FetchError(
             "Expected a path, URL, glob, open binary file, bytes, dict or pydantic model, or a list of those, got "
             f"`{type(source).__name__}`"
         )
+
+
+def _remote_file(url: str, storage_options: dict[str, Any] | None) -> File | None:
+    """The file of a URL whose suffix says that it is one: to ask for each of many would take as long as to read it."""
+    if "://" not in url or not any(suffixes(shown(url))) or has_magic(shown(url)):
+        return None
+    fs, path = file_system(url, storage_options)
+    return file_at(fs, path, shown(url), shown(path).rpartition("/")[2], None) if fs.async_impl else None
 
 
 def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
@@ -153,7 +142,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         got = reason(error, fs.storage_options)
         raise FetchError(f"Expected a source that can be read, got {got} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
-        yield File(fs, path, shown(url), _stem(shown(path).rpartition("/")[2]), about.get("size"))
+        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
@@ -161,36 +150,47 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
     if isinstance(fs, AbstractArchiveFileSystem):
         refuse_ways_out(found)
-    found = {
-        name: item for name, item in found.items() if item["type"] == "file" and (about is None or _is_labels(name))
-    }
-    if not found:
-        what = "a match" if about is None else f"files with labels ({', '.join(_DOCUMENTS)}, compressed or in .zip)"
-        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
+    # What is known of a file is ten times as long as its name, and there can be millions of them.
+    sizes = [(name, item.get("size")) for name, item in found.items() if _is_file(item)]
+    del found
+    sizes.sort()
+    _LOG.info("%s: %d files", shown(url), len(sizes))
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
-    _LOG.info("%s: %d files", shown(url), len(found))
-    for name, item in sorted(found.items()):
-        yield File(fs, name, _name(fs, name, url), _stem(name[len(root) :].lstrip("/")), item.get("size"))
+    name_of, none = _names(fs, url), True
+    for name, size in sizes:
+        file = file_at(fs, name, name_of(name), name[len(root) :].lstrip("/"), size)
+        if about is None or file.kind:
+            none = False
+            yield file
+    if none:
+        what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
+        raise FetchError(f"Expected {what}, got none - at {shown(url)}")
 
 
-def _name(fs: fsspec.AbstractFileSystem, path: str, url: str) -> str:
-    """A file's name: relative where the source was, a URL where that was one."""
+def _is_file(about: dict[str, Any]) -> bool:
+    """Whether this is a file, or a local link to one."""
+    return about["type"] == "file" or (about.get("islink", False) and Path(about["name"]).is_file())
+
+
+def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
+    """What names a file to people: a path, relative where the source was, and a URL where that was one."""
     if isinstance(fs, LocalFileSystem):
-        return path if Path(url).is_absolute() or "://" in url else os.path.relpath(path)
-    return shown(fs.unstrip_protocol(path))
+        return str if Path(url).is_absolute() or "://" in url else os.path.relpath
+    return lambda path: shown(fs.unstrip_protocol(path))
 
 
-def _is_labels(path: str) -> bool:
-    return path.lower().endswith(".zip") or _stem(path) != path
+def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, size: int | None) -> File:
+    """A file, its path below the source given whole."""
+    kind, compression = suffixes(below)
+    stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
+    return File(fs, path, name, stem, size, kind, compression)
 
 
-def _stem(path: str) -> str:
-    """A path without the suffixes of label files."""
-    lower = path.lower()
-    end = next((len(suffix) for suffix in _DECOMPRESS if lower.endswith(suffix)), 0)
-    inner = lower[: len(lower) - end]
-    kind = next((len(suffix) for suffix in _DOCUMENTS if inner.endswith(suffix)), 0)
-    return path[: len(path) - end - kind] if kind else path
+def suffixes(path: str) -> tuple[str, str]:
+    """What the end of a path says of the file: `.zip` or the kind of document, and how it is compressed, or nothing."""
+    found = _SUFFIXES.search(path)
+    kind, compression = found.groups("") if found else ("", "")
+    return kind.lower(), compression.lower()
 
 
 def total_bytes(items: list[Any]) -> int | None:
@@ -199,89 +199,16 @@ def total_bytes(items: list[Any]) -> int | None:
     for item in items:
         if isinstance(item, bytes | bytearray | memoryview):
             total += len(item)
-        elif isinstance(item, File) and item.size and not item.path.lower().endswith((".zip", *_DECOMPRESS)):
+        elif (
+            isinstance(item, File)
+            and item.size
+            and not item.path.lower().endswith(".zip")
+            and not suffixes(item.path)[1]
+        ):
             total += item.size
         else:
             return None
     return total
-
-
-def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
-    """The documents of resolved items, opened when it is their turn.
-
-    An item that cannot be read is an error, or with ``on_error="collect"`` a document that holds the error.
-    """
-    for index, item in enumerate(items):
-        if isinstance(item, File):
-            name, found = item.name, _documents(item)
-        else:
-            given = getattr(item, "name", None) if hasattr(item, "read") else None
-            name = given if isinstance(given, str) else f"<document {index}>"
-            found = _in_memory(item, name, str(index))
-        _LOG.debug("reading %s", name)
-        try:
-            yield from found
-        except ArrowLabelsError as error:
-            if on_error == "raise":
-                raise
-            yield Document(name, str(index), error)
-        except Exception as error:  # file systems and codecs raise errors of the libraries below them
-            options = item.fs.storage_options if isinstance(item, File) else None
-            failure = FetchError(f"Expected a file that can be read, got {reason(error, options)} - at {name}")
-            if on_error == "raise":
-                raise failure from None
-            yield Document(name, str(index), failure)
-
-
-def _in_memory(item: Any, name: str, place: str) -> Iterator[Document]:
-    yield Document(name, place, to_bytes(_load(item) if hasattr(item, "read") else item, name))
-
-
-def _documents(file: File) -> Iterator[Document]:
-    lower = shown(file.path).lower()
-    if lower.endswith(".zip"):
-        with file.fs.open(file.path, "rb") as archive:
-            inside = ZipFileSystem(archive)
-            refuse_ways_out(inside.zip.namelist())
-            for name, about in sorted(inside.find("", detail=True).items()):
-                if _is_labels(name):
-                    full, below = f"zip://{name}::{file.name}", _stem(name)
-                    yield from _documents(File(inside, name, full, below, about.get("size")))
-        return
-    decompress = next((opener for suffix, opener in _DECOMPRESS.items() if lower.endswith(suffix)), None)
-    inner = lower.removesuffix(next((suffix for suffix in _DECOMPRESS if lower.endswith(suffix)), ""))
-    with file.fs.open(file.path, "rb") as opened:
-        stream = decompress(opened) if decompress else opened
-        if inner.endswith(_LINES):
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    place = f"{file.below}:{number}"
-                    yield Document(f"{file.name}:{number}", place, to_bytes(line, file.name))
-        elif decompress is None and isinstance(file.fs, LocalFileSystem) and (file.size or 0) > _IN_MEMORY:
-            yield Document(file.name, file.below, to_bytes(_map(opened), file.name))
-        else:
-            yield Document(file.name, file.below, to_bytes(_load(stream), file.name))
-
-
-def _load(stream: IO[bytes]) -> bytes | memoryview:
-    """A stream's content: in memory if it is small, else mapped from a temporary file."""
-    start = stream.read(_IN_MEMORY)
-    if isinstance(start, str):
-        raise FetchError("Expected a file that is open in binary mode, got one in text mode")
-    rest = stream.read(1)
-    if not rest:
-        return start
-    with tempfile.TemporaryFile() as copy:
-        copy.write(start)
-        copy.write(rest)
-        shutil.copyfileobj(stream, copy, 1 << 20)
-        copy.flush()
-        return _map(copy)
-
-
-def _map(file: Any) -> memoryview:
-    """A file as memory; the map is closed when nothing refers to it any more."""
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def refuse_ways_out(members: Iterable[str]) -> None:

@@ -48,6 +48,7 @@ LAYERS = (
     "locate",
     "http_bytes",
     "fetch",
+    "files",
     "bitmap_files",
     "mask_rows",
     "masks",
