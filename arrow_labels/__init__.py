@@ -23,6 +23,7 @@ from arrow_labels.errors import (
     MissingExtraError,
     SchemaError,
     TargetError,
+    WorkerError,
 )
 from arrow_labels.expressions import ExprLabels, FrameLabels
 from arrow_labels.extension import register, to_extension, to_storage, unregister
@@ -41,6 +42,7 @@ from arrow_labels.segmentation import (
     semantic_map,
 )
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.duckdb import duckdb_views
 from arrow_labels.write.hugging_face import from_datasets, to_datasets
 from arrow_labels.write.lance import read_lance, write_lance
@@ -64,8 +66,10 @@ __all__ = [
     "SchemaError",
     "SemanticMap",
     "TargetError",
+    "WorkerError",
     "bitmap_runs",
     "coco_to_rle",
+    "convert_labels",
     "decode_bitmap",
     "decode_labels",
     "duckdb_views",

@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -27,7 +26,7 @@ from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
-from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.parquet import read_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -46,8 +45,6 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
-_BATCH_BYTES: Final = 16 << 20
-"""JSON that `convert` holds as tables at once; row groups are as large as ever."""
 _OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
@@ -129,6 +126,15 @@ def convert(
     masks: Annotated[
         bool, typer.Option("--masks", help="Fetch the bitmaps of frames: area, box and mask of each segment.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes that decode; default: as many as there are cores.",
+            show_default=False,
+        ),
+    ] = None,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
     storage_option: _StorageOptions = None,
     quiet: _Quiet = False,
@@ -145,12 +151,14 @@ def convert(
         al.decode_labels((), task_type=task_type, tables=tables)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
     with _reported():
         with _progress("convert", quiet) as (progress, count):
-            parts = al.iter_labels(
+            rows = al.convert_labels(
                 sources,
-                batch_bytes=_BATCH_BYTES,
+                target,
+                mode="overwrite" if overwrite else "error",
+                workers=workers,
+                compression=compression,
                 task_type=task_type,
                 timestamp_unit=timestamp_unit,
                 labelsets=labelset or None,
@@ -160,13 +168,6 @@ def convert(
                 masks=masks,
                 mask_options={"progress": count} if masks and count else None,
                 progress=progress,
-            )
-            write_parquet(
-                _counted(parts, rows),
-                target,
-                mode="overwrite" if overwrite else "error",
-                compression=compression,
-                storage_options=options,
             )
         if not quiet:
             print_table(None, ["table", "rows"], list(rows.items()))
@@ -274,12 +275,6 @@ def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
         except ValueError:
             options[key] = value
     return options or None
-
-
-def _counted(parts: Iterable[al.LabelTables], rows: Counter[str]) -> Iterator[al.LabelTables]:
-    for part in parts:
-        rows.update({name: table.num_rows for name, table in part})
-        yield part
 
 
 def _end(rejects: int, where: str = "") -> None:

@@ -8,7 +8,8 @@
         ├── BitmapError         an image, an id array or run lengths that are not a mask of ids
         ├── SchemaError         tables that do not have the columns of ``arrow_labels.schema``
         ├── FetchError          a path, glob, URL or folder that gives nothing, or cannot be read
-        └── TargetError         a place that cannot be written, or is not a complete table folder
+        ├── TargetError         a place that cannot be written, or is not a complete table folder
+        └── WorkerError         a process that shared the work ended before it was done
     ImportError
     └── MissingExtraError       an optional package is not installed; names the pip command
 
@@ -16,6 +17,8 @@ Every message says what was expected, what was found, and where.
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class ArrowLabelsError(ValueError):
@@ -94,6 +97,38 @@ class FetchError(ArrowLabelsError):
 
 class TargetError(ArrowLabelsError):
     """A target that exists already, cannot be written, or is not complete."""
+
+
+class WorkerError(ArrowLabelsError):
+    """A process that shared the work and ended before it was done: what it worked on, and its exit status.
+
+    Examples
+    --------
+    >>> print(WorkerError("samples 120 to 159 of release.json", -9))
+    Expected a process to finish samples 120 to 159 of release.json, got one that ended with SIGKILL: if memory ran ...
+    """
+
+    def __init__(self, what: str, status: int) -> None:
+        self.what = what
+        self.status = status
+        if status < 0:
+            try:
+                how = signal.Signals(-status).name
+            except ValueError:
+                how = f"signal {-status}"
+        else:
+            how = f"exit status {status}"
+        todo = _AFTER.get(how, "run it again; with workers=1 it happens in this process, where it can be looked into")
+        super().__init__(f"Expected a process to finish {what}, got one that ended with {how}: {todo}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return WorkerError, (self.what, self.status)
+
+
+_AFTER = {
+    "SIGKILL": "if memory ran out, fewer workers or a smaller batch_bytes need less; run it again",
+    "SIGBUS": "the file became shorter while it was read, or the disk failed; run it again when nothing writes there",
+}
 
 
 class MissingExtraError(ImportError):

@@ -5,68 +5,50 @@ A large document is memory-mapped, from where it lies if that is a local file, e
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
+import itertools
 import logging
-import lzma
-import mmap
 import os
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import groupby
-from typing import IO, Any, Final
+from functools import partial
+from typing import Any, Final
 from zipfile import ZipFile
 
-import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from arrow_labels.contents import DECOMPRESS, IN_MEMORY, LINES, lines, load, mapped, stamp, unchanged
 from arrow_labels.decode import Document, OnError, to_bytes
-from arrow_labels.errors import ArrowLabelsError, FetchError
+from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
 from arrow_labels.sources import File, file_at, reason, refuse_ways_out
 
 _LOG: Final = logging.getLogger(__name__)
-_LINES: Final = (".jsonl", ".ndjson")
-_IN_MEMORY: Final = 16 << 20
-"""Documents up to here are read into memory; larger ones are mapped."""
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
 """Remote files up to here are fetched ahead; larger ones are opened when it is their turn."""
 _CONCURRENCY: Final = 16
 """Requests in flight: about what one core can decode from a store that answers in 20 ms."""
 
 
-def _open_zstd(file: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(pa.CompressedInputStream(file, "zstd"))
-
-
-_DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
-    ".gz": lambda file: gzip.GzipFile(fileobj=file),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _open_zstd,
-}
-
-
-def documents(items: Iterable[Any], on_error: OnError) -> Iterator[Document]:
+def documents(items: Iterable[Any], on_error: OnError, start: int = 0) -> Iterator[Document]:
     """The documents of resolved items, in their order, opened when it is their turn or shortly before.
 
-    What cannot be read is an error, or with ``on_error="collect"`` a document that holds the error.
+    What cannot be read is an error, or with ``on_error="collect"`` a document that holds the error. No room for a
+    temporary file is always an error. `start` is the place of the first item.
     """
-    for index, (item, fetched) in enumerate(_fetched(items)):
+    for index, (item, fetched) in enumerate(_fetched(items), start):
         for document in _documents(item, fetched, str(index)):
-            if on_error == "raise" and isinstance(document.data, ArrowLabelsError):
-                raise document.data
+            error = document.data
+            if isinstance(error, TargetError) or (on_error == "raise" and isinstance(error, ArrowLabelsError)):
+                raise error
             yield document
 
 
 def _fetched(items: Iterable[Any]) -> Iterator[tuple[Any, bytes | ArrowLabelsError | None]]:
     """Items, and the bytes of those that are fetched ahead or why there are none."""
-    for is_small, group in groupby(items, _is_small_and_remote):
+    for is_small, group in itertools.groupby(items, _is_small_and_remote):
         if not is_small:
             yield from ((item, None) for item in group)
             continue
@@ -101,7 +83,7 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
     _LOG.debug("reading %s", name)
     try:
         if not isinstance(item, File):
-            yield Document(name, place, to_bytes(_load(item) if hasattr(item, "read") else item, name))
+            yield Document(name, place, to_bytes(load(item) if hasattr(item, "read") else item, name))
         elif isinstance(fetched, ArrowLabelsError):
             yield Document(name, place, FetchError(f"{fetched} - at {name}"))
         elif fetched is not None:
@@ -115,10 +97,11 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
             with io.BufferedReader(io.FileIO(item.path)) as opened:
                 yield from _content(opened, item)
     except Exception as error:  # file systems and codecs raise errors of the libraries below them
-        yield Document(name, place, _failure(error, name, item.fs.storage_options if isinstance(item, File) else None))
+        options = item.fs.storage_options if isinstance(item, File) else None
+        yield Document(name, place, _failure(error, name, options))
 
 
-def _failure(error: Exception, name: str, options: Mapping[str, Any] | None) -> ArrowLabelsError:
+def _failure(error: Exception, name: str, options: Mapping[str, Any] | None = None) -> ArrowLabelsError:
     """An error that names the file."""
     if isinstance(error, ArrowLabelsError):
         return error
@@ -132,7 +115,7 @@ def _read_at_once(file: File) -> bytes | None:
 
     None if it is none of these, or not as long as it was when it was listed. A pipe seems to be empty.
     """
-    if not file.size or file.size > _IN_MEMORY or file.compression or file.kind in (".zip", *_LINES):
+    if not file.size or file.size > IN_MEMORY or file.compression or file.kind in (".zip", *LINES):
         return None
     descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
@@ -144,18 +127,22 @@ def _read_at_once(file: File) -> bytes | None:
 
 def _content(opened: Any, file: File) -> Iterator[Document]:
     """The documents in a file that is open."""
-    stream = _DECOMPRESS[file.compression](opened) if file.compression else opened
+    stream = DECOMPRESS[file.compression](opened) if file.compression else opened
     if file.kind == ".zip":
         yield from _members(stream, file)
-    elif file.kind in _LINES:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name))
+        return
+    check = partial(unchanged, opened, stamp(opened), file.name)
+    if file.kind in LINES:
+        yield from lines(file, stream, 1, check)
     elif isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
-        large = os.fstat(stream.fileno()).st_size > _IN_MEMORY
-        yield Document(file.name, file.below, to_bytes(_map(stream) if large else stream.read(), file.name))
+        large = os.fstat(stream.fileno()).st_size > IN_MEMORY
+        data = mapped(stream) if large else stream.read()
+        check()
+        yield Document(file.name, file.below, to_bytes(data, file.name), check if large else None)
     else:
-        yield Document(file.name, file.below, to_bytes(_load(stream), file.name))
+        data = load(stream)
+        check()
+        yield Document(file.name, file.below, to_bytes(data, file.name))
 
 
 def _members(opened: Any, file: File) -> Iterator[Document]:
@@ -170,25 +157,4 @@ def _members(opened: Any, file: File) -> Iterator[Document]:
                 with archive.open(about) as member:
                     yield from _content(member, inside)
             except Exception as error:  # as above
-                yield Document(inside.name, inside.below, _failure(error, inside.name, None))
-
-
-def _load(stream: IO[bytes]) -> bytes | memoryview:
-    """A stream's content: in memory if it is small, else mapped from a temporary file."""
-    start = stream.read(_IN_MEMORY)
-    if isinstance(start, str):
-        raise FetchError("Expected a file that is open in binary mode, got one in text mode")
-    rest = stream.read(1)
-    if not rest:
-        return start
-    with tempfile.TemporaryFile() as copy:
-        copy.write(start)
-        copy.write(rest)
-        shutil.copyfileobj(stream, copy, 1 << 20)
-        copy.flush()
-        return _map(copy)
-
-
-def _map(file: Any) -> memoryview:
-    """A file as memory; the map is closed when nothing refers to it any more."""
-    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                yield Document(inside.name, inside.below, _failure(error, inside.name))

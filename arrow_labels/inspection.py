@@ -14,9 +14,10 @@ import msgspec
 import polars as pl
 
 from arrow_labels.decode import OnError
-from arrow_labels.read import Progress, iter_labels
+from arrow_labels.read import iter_labels
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.tables import LabelTables
+from arrow_labels.workers import Progress
 
 _KINDS: Final = {"segments": "segment", "vectors": "vector", "cuboids": "cuboid"}
 _LABEL: Final = ("sample_id", "labelset")

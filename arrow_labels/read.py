@@ -6,22 +6,21 @@ A release is split by samples without being parsed whole.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-from arrow_labels.decode import OnError, TimestampUnit, reader
+from arrow_labels.decode import OnError, Reader, TimestampUnit, reader
 from arrow_labels.files import documents
-from arrow_labels.masks import read_masks
-from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
-from arrow_labels.sources import resolve, total_bytes
+from arrow_labels.processes import cores
+from arrow_labels.schema import ANNOTATION_TABLES
+from arrow_labels.sources import File, resolve, total_bytes
 from arrow_labels.tables import LabelTables
+from arrow_labels.workers import Progress, Sink, batched, kept, shareable, shared, taken
 
 _LOG: Final = logging.getLogger(__name__)
-
-Progress = Callable[[int, int | None], None]
-
 _FOR_MASKS: Final = ("labels", "frames", *ANNOTATION_TABLES)
 """Tables that `read_masks` looks at."""
 
@@ -37,6 +36,7 @@ def read_labels(
     on_error: OnError = "raise",
     masks: bool = False,
     mask_options: Mapping[str, Any] | None = None,
+    workers: int | None = None,
 ) -> LabelTables:
     """Read labels whole, into memory.
 
@@ -53,6 +53,10 @@ def read_labels(
         Whether to fetch the bitmaps of frames, and to fill area, box and run lengths of segments.
     mask_options : mapping, optional
         Options of `read_masks`; `on_error` and `storage_options` are those above unless they are here.
+    workers : int, optional
+        Processes that decode; default: as many as there are cores for this process. They take files and parts of large
+        files: documents in memory, archives and what is smaller than 128 MB in all are read by this process alone.
+        The rows and their order are the same with any number. Scripts need no ``if __name__ == "__main__"``.
 
     Returns
     -------
@@ -68,6 +72,8 @@ def read_labels(
         A document is not a label (with ``on_error="raise"``).
     BitmapError
         With `masks`: as `read_masks`.
+    WorkerError
+        A process was killed, or died.
 
     Examples
     --------
@@ -87,6 +93,7 @@ def read_labels(
             on_error=on_error,
             masks=masks,
             mask_options=mask_options,
+            workers=workers,
         )
     )
 
@@ -104,6 +111,7 @@ def iter_labels(
     masks: bool = False,
     mask_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    workers: int | None = None,
 ) -> Iterator[LabelTables]:
     """Read labels a batch at a time, in bounded memory.
 
@@ -113,8 +121,8 @@ def iter_labels(
         As in `read_labels`.
     batch_bytes : int
         JSON, and masks, that make one batch; a sample is never divided.
-    task_type, timestamp_unit, labelsets, tables, storage_options, on_error, masks, mask_options
-        As in `read_labels`.
+    task_type, timestamp_unit, labelsets, tables, storage_options, on_error, masks, mask_options, workers
+        As in `read_labels`; each worker holds a batch.
     progress : callable, optional
         Called with the bytes of JSON that are done and, where it is known, how many there are in all.
 
@@ -125,7 +133,7 @@ def iter_labels(
 
     Raises
     ------
-    FetchError, DecodeError, BitmapError
+    FetchError, DecodeError, BitmapError, WorkerError
         As in `read_labels`.
 
     Examples
@@ -135,35 +143,90 @@ def iter_labels(
     >>> sum(part["segments"].num_rows for part in al.iter_labels(labels, batch_bytes=1))
     3
     """
+    job = prepare(
+        source,
+        batch_bytes=batch_bytes,
+        task_type=task_type,
+        timestamp_unit=timestamp_unit,
+        labelsets=labelsets,
+        tables=tables,
+        storage_options=storage_options,
+        on_error=on_error,
+        masks=masks,
+        mask_options=mask_options,
+        workers=workers,
+    )
+    yield from prepared(job, progress)
+
+
+class Prepared(NamedTuple):
+    """What to read and how: the items of the source, a reader and its arguments, those of `batched`, and the workers.
+
+    `files` are the items if several processes are worth it, else None.
+    """
+
+    items: list[Any]
+    run: Reader
+    reading: dict[str, Any]
+    batching: dict[str, Any]
+    processes: int
+    files: list[File] | None
+
+
+def prepare(
+    source: Any,
+    *,
+    batch_bytes: int,
+    task_type: str | None,
+    timestamp_unit: TimestampUnit,
+    labelsets: Collection[str] | None,
+    tables: Collection[str] | None,
+    storage_options: dict[str, Any] | None,
+    on_error: OnError,
+    masks: bool,
+    mask_options: Mapping[str, Any] | None,
+    workers: int | None,
+) -> Prepared:
+    """Check the options of `iter_labels`, and find out what the source is."""
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers: expected a positive number, or None for all cores, got {workers}")
     if mask_options and not masks:
         raise ValueError("mask_options: expected them with masks=True only")
-    wanted = tables if tables is None or not masks else {*tables, *_FOR_MASKS}
-    run = reader(task_type, timestamp_unit, labelsets, wanted, on_error, batch_bytes)
+    reading: dict[str, Any] = {
+        "task_type": task_type,
+        "timestamp_unit": timestamp_unit,
+        "labelsets": labelsets if labelsets is None or isinstance(labelsets, str) else set(labelsets),
+        "tables": tables if tables is None or isinstance(tables, str) else {*tables, *(_FOR_MASKS if masks else ())},
+        "on_error": on_error,
+        "chunk_bytes": batch_bytes,
+    }
+    run = reader(**reading)
     options = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
-    unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
+    batching = {"batch_bytes": batch_bytes, "tables": tables, "mask_options": options if masks else None}
     items = list(resolve(source, storage_options))
+    processes = cores() if workers is None else workers
+    files = shareable(items, processes, reading, batching)
+    many = processes if files is not None else 1
     total = total_bytes(items)
-    parts: list[LabelTables] = []
-    size, done = 0, 0
-    _LOG.info("reading %d items%s", len(items), "" if total is None else f", {total:,} bytes")
-    start = time.perf_counter()
-    for nbytes, batch in run.batches(documents(items, on_error)):
-        part = LabelTables.from_batches([batch])
-        size += nbytes
-        done += nbytes
-        if masks:
-            decoded = part.nbytes
-            part = replace(read_masks(part, **options), **dict.fromkeys(unwanted))
-            size += max(0, part.nbytes - decoded)
-        parts.append(part)
-        if progress is not None:
-            progress(done, total)
-        if size >= batch_bytes:
-            yield LabelTables.concat(parts)
-            parts, size = [], 0
-            _LOG.info("%d bytes of JSON after %.1f s", done, time.perf_counter() - start)
-    _LOG.info("%d bytes of JSON after %.1f s: all that there are", done, time.perf_counter() - start)
-    if parts:
-        yield LabelTables.concat(parts)
+    _LOG.info("%d items, %s bytes of JSON, %d processes", len(items), "unknown" if total is None else total, many)
+    return Prepared(items, run, reading, batching, processes, files)
+
+
+def prepared(job: Prepared, progress: Progress | None) -> Iterator[LabelTables]:
+    """What `iter_labels` gives."""
+    if job.files is None:
+        total = total_bytes(job.items)
+        tell = None if progress is None else lambda done: progress(done, total)
+        yield from batched(job.run.batches(documents(job.items, job.run.on_error)), progress=tell, **job.batching)
+        return
+    span_bytes = job.batching["batch_bytes"]
+    made = shared(job.files, job.processes, span_bytes, _kept, job.reading, job.batching, progress)
+    with closing(made):
+        for path, names in made:
+            yield from taken(path, names)
+
+
+def _kept(folder: Path, number: int) -> Sink:
+    return partial(kept, folder / f"{number}.arrow")

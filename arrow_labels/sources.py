@@ -25,7 +25,7 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
 _SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
-_EXTRAS: Final = {
+EXTRAS: Final = {
     "s3": ("s3fs", "s3"),
     "s3a": ("s3fs", "s3"),
     "gs": ("gcsfs", "gcs"),
@@ -36,6 +36,7 @@ _EXTRAS: Final = {
     "http": ("aiohttp", "http"),
     "https": ("aiohttp", "http"),
 }
+"""Protocols of file systems, the packages that they need, and what brings those."""
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
@@ -75,10 +76,10 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         fs, path = url_to_fs(url, **(storage_options or {}))
         return fs, path
     except ImportError as error:
-        if protocol not in _EXTRAS:
+        if protocol not in EXTRAS:
             got = reason(error, storage_options)
             raise FetchError(f"Expected an installed file system for `{protocol}:`, got {got}") from None
-        package, extra = _EXTRAS[protocol]
+        package, extra = EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
         got = reason(error, storage_options)

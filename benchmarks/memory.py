@@ -1,11 +1,12 @@
 """How much memory a release of any size takes, on the way in and on the way back.
 
-    python benchmarks/memory.py [--quick] [--megabytes N] [--keep FOLDER]
+    python benchmarks/memory.py [--quick] [--megabytes N] [--growth MB MB ...] [--workers N] [--keep FOLDER]
 
 Makes a release, then runs in processes of their own: `iter_labels` over it, `scan_labels` of one table into a Parquet
 file, `arrow-labels convert` and `arrow-labels restore`. What counts is anonymous memory (`RssAnon`: the pages of a file
 that is mapped are the system's to take back), of the process and its children, above what it had when everything was
-imported.
+imported. With ``--growth`` it runs `convert` with all cores on releases of these sizes instead: the time and the memory
+of the largest worker.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import mmap
+import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -24,6 +29,9 @@ import msgspec
 from workloads import write_release
 
 TARGET_MEGABYTES: Final = 400
+WORKER_MEGABYTES: Final = 600
+TIMES_LONGER: Final = 1.05
+"""How much more than the size the time may grow."""
 SAMPLE_SECONDS: Final = 0.02
 
 # What the processes run: they import all they need, say so, and start at a word from here.
@@ -50,12 +58,17 @@ arrow_labels.cli.main()
 
 
 class Measured(NamedTuple):
-    """One process: its seconds, and its anonymous memory before and at the peak, in MB."""
+    """One process: its seconds, its anonymous memory before and at the peak, and that of its largest child, in MB.
+
+    `cpu` are the processor's seconds, of its children too.
+    """
 
     seconds: float
     before: float
     peak: float
     said: str
+    child: float
+    cpu: float
 
 
 def run(code: str, *arguments: str) -> Measured:
@@ -69,30 +82,46 @@ def run(code: str, *arguments: str) -> Measured:
         if process.stdout.readline() != "ready\n":
             raise SystemExit("expected the process to start, and it did not")
         before = peak = anonymous(process.pid)
+        child = 0.0
+        spent = processor_seconds()
         start = time.perf_counter()
         process.stdin.write("go\n")
         process.stdin.flush()
         while process.poll() is None:
             peak = max(peak, anonymous(process.pid))
+            child = max(child, *map(anonymous, children(process.pid)), 0.0)
             time.sleep(SAMPLE_SECONDS)
         seconds = time.perf_counter() - start
         said = process.stdout.read().strip()
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments)}: exit status {process.returncode}\n{said}")
-    return Measured(seconds, before, peak, said)
+    return Measured(seconds, before, peak, said, child, processor_seconds() - spent)
+
+
+def processor_seconds() -> float:
+    """What all processes that were waited for took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def anonymous(pid: int) -> float:
     """MB of anonymous memory of a process and its children; 0 once it is gone."""
-    folder = Path(f"/proc/{pid}")
     try:
-        status = (folder / "status").read_text()
-        children = [child for task in (folder / "task").iterdir() for child in (task / "children").read_text().split()]
+        status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     found = (line.split() for line in status.splitlines() if line.startswith("RssAnon:"))
     own = sum(int(words[1]) for words in found) * 1024 / 1e6
-    return own + sum(anonymous(int(child)) for child in children)
+    return own + sum(map(anonymous, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def compare(one: Path, other: Path) -> str | None:
@@ -145,7 +174,12 @@ def benchmark(megabytes: float, folder: Path) -> None:
     if importlib.util.find_spec("arrow_labels.cli") is None:
         print("\narrow-labels: no such command yet, left out")
         return
-    tell("arrow-labels convert", run(COMMAND, "convert", str(release), str(tables)), size, TARGET_MEGABYTES)
+    tell(
+        "arrow-labels convert --workers 1",
+        run(COMMAND, "convert", "--workers", "1", str(release), str(tables)),
+        size,
+        TARGET_MEGABYTES,
+    )
     tell("arrow-labels restore", run(COMMAND, "restore", str(tables), str(restored)), size, None)
     written = sum(file.stat().st_size for file in tables.rglob("*") if file.is_file()) / 1e6
     print(f"\ntables: {written:,.0f} MB, {size / written:.1f} times smaller than the JSON")
@@ -163,10 +197,38 @@ def tell(what: str, measured: Measured, megabytes: float, target: float | None) 
     print(f"| {what} | {numbers} | {verdict} |", flush=True)
 
 
+def growth(sizes: list[float], workers: int, folder: Path, judged: bool) -> None:
+    """Measure `convert` on releases of several sizes, and print."""
+    print(f"`arrow-labels convert --workers {workers}`\n")
+    print("| release, MB | time, s | CPU, s | MB of JSON/s | time for its size | wanted | | a worker, MB | wanted | |")
+    print("|---:|---:|---:|---:|---:|---:|---|---:|---:|---|", flush=True)
+    first: float | None = None
+    for megabytes in sizes:
+        release, tables = folder / "release.json", folder / "tables"
+        write_release(release, megabytes)
+        size = release.stat().st_size / 1e6
+        measured = run(COMMAND, "convert", "--quiet", "--workers", str(workers), str(release), str(tables))
+        pace = measured.seconds / size
+        longer = f"{pace / first:.2f} x | " if first is not None else "| "
+        if first is not None and judged:
+            longer += f"<= {TIMES_LONGER} x | {'ok' if pace <= TIMES_LONGER * first else 'short'}"
+        else:
+            longer += "| "
+        first = pace if first is None else first
+        largest = measured.child or measured.peak  # a small release is read by one process
+        verdict = f"{largest:.0f} | < {WORKER_MEGABYTES} | {'ok' if largest < WORKER_MEGABYTES else 'short'}"
+        numbers = f"{size:,.0f} | {measured.seconds:.1f} | {measured.cpu:.1f} | {size / measured.seconds:.0f}"
+        print(f"| {numbers} | {longer} | {verdict} |", flush=True)
+        release.unlink()
+        shutil.rmtree(tables)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="30 MB: shows that it runs")
     parser.add_argument("--megabytes", type=float, help="size of the release (default: 1000)")
+    parser.add_argument("--growth", type=float, nargs="+", metavar="MB", help="sizes of releases, to see what grows")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of `--growth` (default: all cores)")
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave the files there")
     options = parser.parse_args()
     if not Path("/proc/self/status").exists():
@@ -178,7 +240,13 @@ def main() -> None:
         benchmark(megabytes, options.keep)
         return
     with tempfile.TemporaryDirectory() as folder:
-        benchmark(megabytes, Path(folder))
+        if options.growth is None:
+            benchmark(megabytes, Path(folder))
+            print()
+        sizes = options.growth or ([3, 30] if options.quick else [100, 1000])
+        place = Path(folder) / "growth"
+        place.mkdir()
+        growth(sizes, options.workers, place, judged=not options.quick)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ LAYERS = (
     "decode.documents",
     "decode",
     "sources",
+    "contents",
     "encode.rows",
     "encode.labels",
     "encode.samples",
@@ -53,9 +54,13 @@ LAYERS = (
     "mask_rows",
     "masks",
     "scan",
+    "processes",
+    "spans",
+    "workers",
     "read",
     "write.folder",
     "write.parquet",
+    "write.convert",
     "write.duckdb",
     "write.lance",
     "write.hugging_face",
@@ -147,8 +152,10 @@ def test_public_names() -> None:
         "SchemaError",
         "SemanticMap",
         "TargetError",
+        "WorkerError",
         "bitmap_runs",
         "coco_to_rle",
+        "convert_labels",
         "decode_bitmap",
         "decode_labels",
         "duckdb_views",
@@ -215,7 +222,7 @@ def test_an_import_takes_no_package_that_it_may_not_need() -> None:
 
 
 def test_errors_form_a_tree() -> None:
-    refused = (al.BitmapError, al.DecodeError, al.FetchError, al.SchemaError, al.TargetError)
+    refused = (al.BitmapError, al.DecodeError, al.FetchError, al.SchemaError, al.TargetError, al.WorkerError)
     assert all(issubclass(error, al.ArrowLabelsError) for error in refused)
     assert issubclass(al.ArrowLabelsError, ValueError)
     assert issubclass(al.MissingExtraError, ImportError)

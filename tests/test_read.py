@@ -24,7 +24,7 @@ from json_equal import difference
 from moto.server import ThreadedMotoServer
 
 import arrow_labels as al
-from arrow_labels import files, sources
+from arrow_labels import contents, files, sources
 
 RELEASE = release("multisensor-sequence", seed=5, samples=2)
 TEXT = json.dumps(RELEASE).encode()
@@ -62,7 +62,8 @@ def test_a_file(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_large_files_are_mapped(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(files, "IN_MEMORY", 1000)
+    monkeypatch.setattr(contents, "IN_MEMORY", 1000)
     path = tmp_path / f"release.json{suffix}"
     path.write_bytes(COMPRESS[suffix](TEXT))
     assert same(al.read_labels(path), str(path))

@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 from strategies import attributes, labels, releases, samples
 
 import arrow_labels as al
-from arrow_labels import files, wire
+from arrow_labels import contents, files, wire
 from arrow_labels.decode import annotations, columns
 from arrow_labels.decode import documents as decoding
 
@@ -462,7 +462,8 @@ def test_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "release.json"
     path.write_bytes(text)
     expected = whole(RELEASE, "cuboids")
-    monkeypatch.setattr(files, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(files, "IN_MEMORY", 1000)
+    monkeypatch.setattr(contents, "IN_MEMORY", 1000)
     for source in (path, str(path), f"{tmp_path}/*.json", tmp_path, f"file://{path}", [path], text, RELEASE, [RELEASE]):
         scan = al.scan_labels(source, "cuboids")
         assert_frame_equal(everywhere(scan), expected)

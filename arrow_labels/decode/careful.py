@@ -35,6 +35,10 @@ _PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
 _SCALARS = ("category_id", "id", "track_id", "type", "is_keyframe", "index")
 
 
+_CUT_OFF = "Input data was truncated"
+"""What msgspec says of a document that ends too early."""
+
+
 def problem(error: Exception, prefix: str = "$") -> DecodeError:
     """A `DecodeError` from what a JSON decoder raised, its path below `prefix`."""
     if isinstance(error, DecodeError):
@@ -44,6 +48,8 @@ def problem(error: Exception, prefix: str = "$") -> DecodeError:
     text = str(error)
     if isinstance(error, UnicodeError):
         text = f"Expected UTF-8 text, got {text}"
+    if text == _CUT_OFF:
+        text += ": the document is cut off, get it again"
     found = _PATH.search(text)
     if found is None:
         return DecodeError(text, path=prefix)

@@ -33,11 +33,19 @@ OnError = Literal["raise", "collect"]
 
 
 class Document(NamedTuple):
-    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none."""
+    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none.
+
+    `check` raises if the bytes are no longer those that they were.
+    """
 
     source: str | None
     place: str
     data: bytes | memoryview | ArrowLabelsError
+    check: Callable[[], None] | None = None
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -69,13 +77,19 @@ class Reader:
     sample_ids: dict[str, int] = field(default_factory=dict)
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
+    check: Callable[[], None] = _nothing
+    """Raises if the bytes that are read are no longer those that they were."""
 
     def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
         """Record batches, each with the bytes of JSON that it came from."""
+        return self.columns(self.records(documents))
+
+    def columns(self, records: Iterable[Record | Rows]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+        """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
         size = 0
-        for item in self._records(documents):
+        for item in records:
             if isinstance(item, Rows):
                 if chunk:
                     yield size, self._chunk(chunk, categories)
@@ -91,15 +105,17 @@ class Reader:
         if chunk:
             yield size, self._chunk(chunk, categories)
 
-    def _records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
+    def records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
         """The records of all documents; before and after those of a release, its definitions (empty after)."""
         for document in documents:
+            self.check = document.check or _nothing
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
                 with _paused_garbage_collection():
                     kind, parsed, members = recognise(document.data, self.wanted)
             except DecodeError as error:
+                self.check()
                 yield Record("attributes", document.source, document.place, b"", failed=error)
                 continue
             if kind != "release":
@@ -108,6 +124,7 @@ class Reader:
                     record.index = self.lone_samples
                     self.lone_samples += 1
                 yield record
+                self.check()
                 continue
             definitions = Rows(self.wanted)
             try:
@@ -118,12 +135,19 @@ class Reader:
             dataset = parsed.release.dataset
             name = None if dataset is None else dataset.name
             for index, raw in enumerate((dataset and dataset.samples) or ()):
+                self.check()
                 yield Record("sample", document.source, document.place, raw, dataset=name, index=index)
             yield Rows(self.wanted)
+            self.check()
+        self.check = _nothing  # the last file is closed
 
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
-        with _paused_garbage_collection():
-            pieces = self._pieces(self._kept(records), categories)
+        try:
+            with _paused_garbage_collection():
+                pieces = self._pieces(self._kept(records), categories)
+        except DecodeError:
+            self.check()
+            raise
         if len(pieces) == 1:
             return pieces[0]
         found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}

@@ -13,13 +13,18 @@ if it has a manifest and the files that it names are there; nothing else is read
   place of the old ones; those are deleted after it. A process that is killed leaves files that no manifest names:
   reading passes over them, the next write deletes them, but a glob of another engine finds them until then. A marker
   beside the files of a first write, deleted after the manifest is put, tells them from tables of another program, which
-  ``mode="error"`` refuses. There must be one writer at a time.
+  ``mode="error"`` refuses. There must be one writer at a time; where there are two, files of one are never taken for
+  those of the other, and the one that ends later notices, unless both put their manifests within the same moment.
+
+A disk that is full, or any other error, deletes what was written and leaves the old tables.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
@@ -45,6 +50,7 @@ _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
 WRITABLE: Final = "a folder that can be written"
 READABLE: Final = "a folder that can be read"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AGAIN: Final = 'write it again with mode="overwrite"'
 
 
@@ -162,7 +168,10 @@ def as_target_error(expected: str, url: str) -> Iterator[None]:
     except (ArrowLabelsError, MissingExtraError, pa.ArrowException, MemoryError):
         raise
     except Exception as error:  # file systems raise errors of the libraries below them, which hold whole URLs
-        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {reason(error)} - at {url}") from None
+        got = f"{type(error).__name__}: {reason(error)}"
+        is_full = isinstance(error, OSError) and error.errno in _FULL
+        todo = "; free space there and write again: nothing was changed" if is_full else ""
+        raise TargetError(f"Expected {expected}, got {got} - at {url}{todo}") from None
 
 
 def _missing(folder: Folder) -> str:
@@ -239,7 +248,7 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
             (new / MANIFEST).write_bytes(_encode(tables, token))
             _sync(new / MANIFEST)
             _sync(new)
-            _rename(new, path, old, mode)
+            _put(new, path, old, mode, folder.url)
             _sync(path.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -247,6 +256,19 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
     with as_target_error("to delete the tables that were replaced", folder.url):
         if old.exists():
             shutil.rmtree(old)
+
+
+def _put(new: Path, path: Path, old: Path, mode: Mode, url: str) -> None:
+    """Rename a new folder to its place, unless another write did so at the same moment."""
+    try:
+        _rename(new, path, old, mode)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise TargetError(
+            f"Expected to be the only write, got another one that ended in the meantime - at {url}: its tables are "
+            "kept; write one after the other"
+        ) from error
 
 
 def _rename(new: Path, path: Path, old: Path, mode: Mode) -> None:
@@ -287,23 +309,47 @@ def _write_in_place(folder: Folder, mode: Mode, write: Write) -> None:
         # What a killed process left where there was nothing before counts as nothing.
         dead = _MARKER in stale and MANIFEST not in stale
         _refuse({name.partition("/")[0] for name in stale}, "overwrite" if dead else mode, url)
-        file = f"part-00000-{token}.parquet" if stale else "part-00000.parquet"
-        if not stale:
-            create(folder, _MARKER).close()
+        is_first = not stale and _marked(folder, token)
+        file = "part-00000.parquet" if is_first else f"part-00000-{token}.parquet"
     try:
         tables = write(folder, file)
-        if mode == "error":
-            with as_target_error(WRITABLE, url):
-                _refuse({MANIFEST} & _sizes(folder).keys(), mode, url)
+        with as_target_error(WRITABLE, url):
+            _refuse_another_write(folder, tables, mode)
     except BaseException:
         with suppress(OSError):
-            _delete(folder, [*(f"{table}/{file}" for table in SCHEMAS), *([] if stale else [_MARKER])])
+            _delete(folder, [*_parts_named(folder, file), *([_MARKER] if is_first else [])])
         raise
     # From here on nothing new may be deleted: a put that failed may have arrived.
     with as_target_error(WRITABLE, url):
         fs.pipe_file(f"{path}/{MANIFEST}", _encode(tables, token))
     with as_target_error("to delete the files that were replaced", url):
-        _delete(folder, [*sorted(stale - {MANIFEST, _MARKER}), _MARKER])
+        kept = {MANIFEST, *(part.file for parts in tables.values() for part in parts)}
+        _delete(folder, sorted(name for name in _sizes(folder).keys() - kept if name.partition("/")[0] in _OURS))
+
+
+def _marked(folder: Folder, token: str) -> bool:
+    """Mark an empty folder as one that is written; false if another write did so at the same moment."""
+    with create(folder, _MARKER) as marker:
+        marker.write(token.encode())
+    return bool(folder.fs.cat_file(f"{folder.path}/{_MARKER}") == token.encode())
+
+
+def _refuse_another_write(folder: Folder, tables: dict[str, list[Part]], mode: Mode) -> None:
+    """Refuse to put a manifest where another write ended in the meantime."""
+    found = _sizes(folder)
+    if mode == "error":
+        _refuse({MANIFEST} & found.keys(), mode, folder.url)
+    if any(found.get(part.file) != part.bytes for parts in tables.values() for part in parts):
+        raise TargetError(
+            f"Expected to be the only write, got another one that ended in the meantime - at {folder.url}: its tables "
+            "are kept; write one after the other"
+        )
+
+
+def _parts_named(folder: Folder, file: str) -> list[str]:
+    """The files of one write, whatever their numbers."""
+    named = re.compile(rf"({'|'.join(SCHEMAS)})/part-\d+{re.escape(file.removeprefix('part-00000'))}")
+    return [name for name in _sizes(folder) if named.fullmatch(name)]
 
 
 def _delete(folder: Folder, files: Iterable[str]) -> None:

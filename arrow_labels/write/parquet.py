@@ -41,7 +41,7 @@ _WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """Most rows and bytes of a row group."""
 
     rows: int
@@ -96,6 +96,16 @@ def write_parquet(
     >>> read_parquet("memory://written") == tables
     True
     """
+    parts = [tables] if isinstance(tables, LabelTables) else tables
+    limits, codec = checked(mode, compression, compression_level, row_group_rows, row_group_bytes)
+    folder = open_folder(target, storage_options)
+    replace_folder(folder, mode, lambda new, file: write_part(parts, new, file, limits, codec))
+
+
+def checked(
+    mode: str, compression: str, compression_level: int | None, row_group_rows: int, row_group_bytes: int
+) -> tuple[Limits, dict[str, Any]]:
+    """Options of `write_parquet`, as `write_part` takes them."""
     if mode not in ("error", "overwrite"):
         raise ValueError(f'mode: expected "error" or "overwrite", got {mode!r}')
     if compression not in _CODECS:
@@ -103,12 +113,7 @@ def write_parquet(
     for name, value in (("row_group_rows", row_group_rows), ("row_group_bytes", row_group_bytes)):
         if value < 1:
             raise ValueError(f"{name}: expected a positive number, got {value}")
-    parts = [tables] if isinstance(tables, LabelTables) else tables
-    limits = _Limits(row_group_rows, row_group_bytes)
-    codec = {"compression": compression, "compression_level": compression_level}
-    replace_folder(
-        open_folder(target, storage_options), mode, lambda folder, file: _write(parts, folder, file, limits, codec)
-    )
+    return Limits(row_group_rows, row_group_bytes), {"compression": compression, "compression_level": compression_level}
 
 
 @hides_options
@@ -168,28 +173,41 @@ def read_parquet(
     return LabelTables(**found)
 
 
-def _write(
-    parts: Iterable[LabelTables], folder: Folder, file: str, limits: _Limits, codec: dict[str, Any]
+def write_part(
+    parts: Iterable[LabelTables],
+    folder: Folder,
+    file: str,
+    limits: Limits,
+    codec: dict[str, Any],
+    always: Collection[str] = tuple(SCHEMAS),
 ) -> dict[str, list[Part]]:
-    """Write each table as a file of this name, a row group at a time."""
+    """Write each table as a file of this name, a row group at a time; without rows only those of `always`."""
     with ExitStack() as stack:
-        files, writers, rows = {}, {}, dict.fromkeys(SCHEMAS, 0)
+        files: dict[str, Any] = {}
+        writers: dict[str, pq.ParquetWriter] = {}
+        rows = dict.fromkeys(SCHEMAS, 0)
+
+        def begin(name: str) -> None:
+            files[name] = create(folder, f"{name}/{file}")
+            stack.callback(_close, files[name])
+            writers[name] = pq.ParquetWriter(files[name], SCHEMAS[name], **codec)
+            stack.callback(_close, writers[name])
+
         with as_target_error(WRITABLE, folder.url):
-            for name, schema in SCHEMAS.items():
-                files[name] = create(folder, f"{name}/{file}")
-                stack.callback(_close, files[name])
-                writers[name] = pq.ParquetWriter(files[name], schema, **codec)
-                stack.callback(_close, writers[name])
+            for name in always:
+                begin(name)
         for name, group in _row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
+                if name not in writers:
+                    begin(name)
                 writers[name].write_table(group, row_group_size=group.num_rows)
             rows[name] += group.num_rows
             _LOG.info("%s: row group of %d rows, %d bytes in memory", name, group.num_rows, group.nbytes)
-        written = {}
+        written: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
         with as_target_error(WRITABLE, folder.url):
-            for name in SCHEMAS:
-                writers[name].close()
-                written[name] = [Part(f"{name}/{file}", rows[name], files[name].tell())]
+            for name, writer in writers.items():
+                writer.close()
+                written[name].append(Part(f"{name}/{file}", rows[name], files[name].tell()))
                 files[name].close()
                 _LOG.info("%s/%s: %d rows, %d bytes", name, file, rows[name], written[name][0].bytes)
     return written
@@ -201,7 +219,7 @@ def _close(item: Any) -> None:
         item.close()
 
 
-def _row_groups(parts: Iterable[LabelTables], limits: _Limits) -> Iterator[tuple[str, pa.Table]]:
+def _row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
     """The rows of all parts as row groups, each with the name of its table."""
     waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
     rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)

@@ -1,0 +1,135 @@
+"""What files hold: decompressed, in memory or mapped, and as it was when reading began.
+
+A large document is memory-mapped, from where it lies if that is a local file, else from a temporary copy.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import itertools
+import lzma
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import IO, Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from arrow_labels.decode import Document, to_bytes
+from arrow_labels.errors import FetchError, TargetError
+from arrow_labels.sources import File
+
+LINES: Final = (".jsonl", ".ndjson")
+"""Suffixes of files with a document a line."""
+IN_MEMORY: Final = 16 << 20
+"""Documents up to here are read into memory; larger ones are mapped."""
+
+
+def _open_zstd(file: IO[bytes]) -> IO[bytes]:
+    return io.BufferedReader(pa.CompressedInputStream(file, "zstd"))
+
+
+DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".zst": _open_zstd,
+}
+
+
+@contextmanager
+def content(file: File) -> Iterator[Any]:
+    """A file's content, decompressed."""
+    with file.fs.open(file.path, "rb") as opened:
+        yield DECOMPRESS[file.compression](opened) if file.compression else opened
+
+
+def lines(
+    file: File, stream: Iterable[bytes], first: int = 1, check: Callable[[], None] | None = None
+) -> Iterator[Document]:
+    """The documents of a stream of lines; `first` is the number of the first."""
+    for number, line in enumerate(stream, first):
+        if line.strip():
+            yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name), check)
+
+
+class Stamp(NamedTuple):
+    """What changes when a file is written to."""
+
+    size: int
+    time: int
+
+
+def stamp(stream: Any) -> Stamp | None:
+    """The stamp of an open local file; None for any other."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, AttributeError):
+        return None  # a file that is elsewhere has no number
+    return Stamp(found.st_size, found.st_mtime_ns)
+
+
+def unchanged(stream: Any, before: Stamp | None, name: str) -> None:
+    """Refuse a file that was written to: what was read of it belongs to two files.
+
+    Raises
+    ------
+    FetchError
+        Its stamp is another one.
+    """
+    if before is not None and (now := stamp(stream)) != before:
+        how = "changed" if now is None or now.size >= before.size else "became shorter"
+        raise FetchError(
+            f"Expected a file that stays as it is, got one that {how} while it was read - at {name}: read it again "
+            "when nothing writes to it"
+        )
+
+
+def load(stream: IO[bytes]) -> bytes | memoryview:
+    """A stream's content: in memory if it is small, else mapped from a temporary file."""
+    start = stream.read(IN_MEMORY)
+    if isinstance(start, str):
+        raise FetchError("Expected a file that is open in binary mode, got one in text mode")
+    rest = stream.read(1)
+    if not rest:
+        return start
+    with tempfile.TemporaryFile() as copy:
+        spool(itertools.chain((start, rest), iter(partial(stream.read, 1 << 20), b"")), copy)
+        return mapped(copy)
+
+
+def spool(blocks: Iterable[bytes], copy: IO[bytes]) -> None:
+    """Write blocks into a temporary file.
+
+    Raises
+    ------
+    TargetError
+        There is no room for it.
+    """
+    for block in blocks:
+        with as_room_error():
+            copy.write(block)
+    with as_room_error():
+        copy.flush()
+
+
+@contextmanager
+def as_room_error() -> Iterator[None]:
+    """Turn what the folder of temporary files refuses into an error of this library."""
+    try:
+        yield
+    except OSError as error:
+        raise TargetError(
+            f"Expected room for a temporary file, got {type(error).__name__}: {error} - in {tempfile.gettempdir()}: "
+            "free some, or set TMPDIR to another folder"
+        ) from error
+
+
+def mapped(file: Any) -> memoryview:
+    """A file as memory; the map is closed when nothing refers to it any more."""
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
