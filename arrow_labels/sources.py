@@ -150,7 +150,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
     if isinstance(fs, AbstractArchiveFileSystem):
-        refuse_ways_out(found)
+        refuse_ways_out(fs.find(""))
     # What is known of a file is ten times as long as its name, and there can be millions of them.
     sizes = [(name, item.get("size")) for name, item in found.items() if _is_file(item)]
     del found
