@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no signals to send")
 KILLS = int(os.environ.get("ARROW_LABELS_KILLS", "10"))
 """How many there are; more by hand."""
 COMMAND = (
-    "from arrow_labels import workers; workers.WORTH = 0; workers.LEAST_SPAN = 1 << 14; "
+    "import faulthandler; faulthandler.dump_traceback_later(25, exit=True); from arrow_labels import workers; workers.WORTH = 0; workers.LEAST_SPAN = 1 << 14; "
     "from arrow_labels.cli import main; print('start', flush=True); main()"
 )
 """The command, which takes several processes for a small source as it does for a large one."""
@@ -61,6 +61,14 @@ def nobody_is_left(session: int) -> float:
         assert time.monotonic() - begun < 60, "a process is left"
         time.sleep(0.01)
     return time.monotonic() - begun
+
+
+def ended_by_itself(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What it has printed; it is killed if it does not end."""
+    try:
+        return process.communicate(timeout=30)
+    finally:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +140,7 @@ def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: in
             time.sleep(0.2)
             begun = time.monotonic()
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = ended_by_itself(process)
             ended = time.monotonic() - begun
     print(f"ended {ended:.2f} s after SIGINT, all processes {nobody_is_left(process.pid):.2f} s after that")
     assert (out, err, process.returncode) == ("start\n", "", 130)
@@ -153,7 +161,7 @@ def test_interrupted_while_it_works(source: Path, tmp_path: Path, workers: int) 
         time.sleep(0.3)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = ended_by_itself(process)
         ended = time.monotonic() - begun
     print(f"{workers} workers: ended {ended:.2f} s after SIGINT, all {nobody_is_left(process.pid):.2f} s after that")
     assert (out, err, process.returncode) == ("start\n", "", 130)
