@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 from logging.handlers import QueueHandler
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -42,6 +42,8 @@ _START: Final = (
 _AHEAD: Final = 2
 """Tasks for each process that are under way, or done and not taken yet."""
 _ONE_THREAD: Final = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_GLANCE: Final = 0.1
+"""Seconds after which a wait looks for signals."""
 _SECONDS: Final = 5
 """How long a process may take to end when it is told to."""
 
@@ -144,7 +146,7 @@ def run(
                 is_whole = True
                 return
             if not line[0].is_done:
-                event = events.get()
+                event = _first(events)
                 if isinstance(event, tuple):
                     heard(*event)
                 elif isinstance(event.result, _End):
@@ -160,6 +162,13 @@ def run(
                 line.extendleft(map(_Job, reversed(others)))
     finally:
         _stop(started, todo, at_once=not is_whole)
+
+
+def _first(events: SimpleQueue[_Job | tuple[Any]]) -> _Job | tuple[Any]:
+    """The next event, in short waits: with the signal handler that Polars installs, Ctrl-C does not end a long one."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=_GLANCE)
 
 
 def _start(

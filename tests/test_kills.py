@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no signals to send")
 KILLS = int(os.environ.get("ARROW_LABELS_KILLS", "10"))
 """How many there are; more by hand."""
 COMMAND = (
-    "import faulthandler; faulthandler.dump_traceback_later(25, exit=True); from arrow_labels import workers; workers.WORTH = 0; workers.LEAST_SPAN = 1 << 14; "
+    "from arrow_labels import workers; workers.WORTH = 0; workers.LEAST_SPAN = 1 << 14; "
     "from arrow_labels.cli import main; print('start', flush=True); main()"
 )
 """The command, which takes several processes for a small source as it does for a large one."""
