@@ -1,5 +1,7 @@
 """Computer-vision labels as Arrow tables, and back to the very same JSON."""
 
+import logging
+
 from arrow_labels.bitmap import (
     bitmap_runs,
     coco_to_rle,
@@ -52,6 +54,8 @@ from arrow_labels.write.parquet import read_parquet, write_parquet
 from arrow_labels.write.update import update_parquet
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # Quiet unless the application says otherwise.
 
 __all__ = [
     "SCHEMAS",

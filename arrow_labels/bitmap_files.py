@@ -14,9 +14,10 @@ from arrow_labels.errors import BitmapError, FetchError, TargetError
 from arrow_labels.fetch import fetch
 from arrow_labels.http_bytes import Limits
 from arrow_labels.locate import Place
-from arrow_labels.sources import file_system, reason, shown
+from arrow_labels.sources import file_system, hides_options, reason, shown
 
 
+@hides_options
 def read_bitmap(
     source: str | os.PathLike[str] | bytes,
     *,
@@ -70,6 +71,7 @@ def read_bitmap(
         raise kind(f"{error} - at {shown(url)}") from None
 
 
+@hides_options
 def write_bitmap(
     ids: npt.ArrayLike, target: str | os.PathLike[str], *, storage_options: dict[str, Any] | None = None
 ) -> None:

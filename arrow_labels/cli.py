@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import platform
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated, Any, Final, Literal
 
+import polars as pl
 import pyarrow as pa
 import typer
 from rich.console import Console
@@ -50,6 +54,7 @@ _TITLES: Final = {
     "undefined": "Used, never defined",
     "rejects": "Rejects",
 }
+_LOG: Final = logging.getLogger("arrow_labels.cli")
 _SHOWN_REJECTS: Final = 20
 _OPTIONS: Final = {
     'mode="append", "upsert" or "overwrite"': "--mode append, upsert or overwrite",
@@ -95,6 +100,16 @@ _Labelsets = Annotated[
     typer.Option("--labelset", metavar="NAME", help="Only labels of this labelset; may be given again."),
 ]
 _Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")]
+_Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Say on standard error what is read, retried and written, with times and sizes.",
+        # A function of its own, since it stands below.
+        callback=lambda context, asked: _log(context, asked),
+    ),
+]
 _Sources = Annotated[
     list[str],
     typer.Argument(metavar="SOURCE", help="Files, folders, globs or URLs of label JSON.", show_default=False),
@@ -180,6 +195,7 @@ def convert(
     storage_option: _StorageOptions = None,
     lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Turn label JSON into Parquet, Delta, Iceberg or Lance tables.
 
@@ -256,6 +272,7 @@ def restore(
     storage_option: _StorageOptions = None,
     lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Turn tables back into release JSON."""
     options = _storage_options(storage_option)
@@ -278,6 +295,7 @@ def inspect(
     labelset: _Labelsets = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
     storage_option: _StorageOptions = None,
+    verbose: _Verbose = False,
 ) -> None:
     """Count what is in label JSON.
 
@@ -400,11 +418,36 @@ def _reported() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (al.ArrowLabelsError, al.MissingExtraError, OSError, pa.ArrowException) as error:
+        # Where it was raised; what led to it may hold URLs whole.
+        _LOG.debug("raised at\n%s", "".join(traceback.format_tb(error.__traceback__)).rstrip())
         message = str(error) or type(error).__name__
         for name, option in _OPTIONS.items():
             message = message.replace(name, option)
         _complain(f"error: {message}")
         raise typer.Exit(1) from None
+
+
+class _Printed(logging.Handler):
+    """Prints records as everything else for people is printed, a line of text on a line of its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in self.format(record).splitlines():
+            _complain(line)
+
+
+def _log(context: typer.Context, asked: bool) -> None:
+    """Print the log of this library, and not that of others, which knows URLs whole, until the command ends."""
+    if not asked or context.resilient_parsing:
+        return
+    log, handler = logging.getLogger("arrow_labels"), _Printed()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    context.call_on_close(lambda: log.setLevel(level))
+    context.call_on_close(lambda: log.removeHandler(handler))
+    python = f"Python {platform.python_version()} on {platform.platform()}"
+    _LOG.info("arrow-labels %s, Polars %s, pyarrow %s, %s", al.__version__, pl.__version__, pa.__version__, python)
 
 
 def _complain(message: str) -> None:

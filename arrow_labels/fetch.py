@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import fsspec.asyn
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 from arrow_labels.http_bytes import Limits, PassingError, TooLargeError, get
 from arrow_labels.locate import HTTP, Place, scheme
-from arrow_labels.sources import File, file_system, reason
+from arrow_labels.sources import File, file_system, hidden, reason, shown
 
 if TYPE_CHECKING:
     import tenacity
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Read = Callable[[], Awaitable[bytes]]
 
+_LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = 4
 """Places that may wait, or be done and wait for those before them, for each that is fetched."""
 _AHEAD_BYTES: Final = 64 << 20
@@ -149,7 +151,8 @@ def _started(
     try:
         if isinstance(place, ArrowLabelsError):
             raise place
-        return asyncio.run_coroutine_threadsafe(_run(_reader(place, limits), make, limits, slots, workers), loop)
+        read = _reader(place, limits)
+        return asyncio.run_coroutine_threadsafe(_run(read, place, make, limits, slots, workers), loop)
     except ArrowLabelsError as error:
         failed: Future[T | ArrowLabelsError] = Future()
         failed.set_result(type(error)(str(error)))
@@ -157,19 +160,25 @@ def _started(
 
 
 async def _run(
-    read: Read, make: Callable[[bytes], T], limits: Limits, slots: asyncio.Semaphore, workers: Executor
+    read: Read,
+    place: Place | File,
+    make: Callable[[bytes], T],
+    limits: Limits,
+    slots: asyncio.Semaphore,
+    workers: Executor,
 ) -> T | ArrowLabelsError:
     async with slots:
         try:
-            data = await _retried(read, limits)
+            data = await _retried(read, place, limits)
+            _LOG.debug("fetched %s: %d bytes", _name(place), len(data))
             if make is bytes:  # nothing is made of them: the way to a thread and back costs as much as a small answer
                 return data  # type: ignore[return-value]
             return await asyncio.get_running_loop().run_in_executor(workers, make, data)
         except ArrowLabelsError as error:
-            return type(error)(str(error))  # without those that led to it: they know the URL
+            return type(error)(hidden(str(error), _options(place)))  # without those that led to it: they know the URL
 
 
-async def _retried(read: Read, limits: Limits) -> bytes:
+async def _retried(read: Read, place: Place | File, limits: Limits) -> bytes:
     """What `read` gives, tried again after pauses that double and are drawn by chance."""
     import tenacity
 
@@ -177,12 +186,29 @@ async def _retried(read: Read, limits: Limits) -> bytes:
         retry=tenacity.retry_if_exception_type(PassingError),
         stop=tenacity.stop_after_attempt(limits.retries + 1),
         wait=_pause,
+        before_sleep=partial(_tell, place, limits.retries + 1),
         reraise=True,
     )
     try:
         return await retrying(_attempt, read, limits.timeout)
     except PassingError as error:
         raise FetchError(f"{error} (attempt {limits.retries + 1} of {limits.retries + 1})") from None
+
+
+def _tell(place: Place | File, attempts: int, state: tenacity.RetryCallState) -> None:
+    """Log an attempt that failed and is followed by another."""
+    why = hidden(str(state.outcome.exception() if state.outcome else ""), _options(place))
+    told = "attempt %d of %d: %s - at %s: again in %.1f s"
+    _LOG.warning(told, state.attempt_number, attempts, why, _name(place), state.upcoming_sleep)
+
+
+def _name(place: Place | File) -> str:
+    """A place as people may see it."""
+    return place.name if isinstance(place, File) else shown(place.url).partition("?")[0]
+
+
+def _options(place: Place | File) -> Mapping[str, Any] | None:
+    return place.fs.storage_options if isinstance(place, File) else place.options
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Any, Final
@@ -22,8 +23,9 @@ from arrow_labels.decode import Document, OnError, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
-from arrow_labels.sources import File, file_at, reason
+from arrow_labels.sources import File, file_at, reason, refuse_ways_out
 
+_LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
 """Remote files up to here are fetched ahead; larger ones are opened when it is their turn."""
 _CONCURRENCY: Final = 16
@@ -78,6 +80,7 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
     else:
         given = getattr(item, "name", None) if hasattr(item, "read") else None
         name = given if isinstance(given, str) else f"<document {place}>"
+    _LOG.debug("reading %s", name)
     try:
         if not isinstance(item, File):
             yield Document(name, place, to_bytes(load(item) if hasattr(item, "read") else item, name))
@@ -94,16 +97,17 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
             with io.BufferedReader(io.FileIO(item.path)) as opened:
                 yield from _content(opened, item)
     except Exception as error:  # file systems and codecs raise errors of the libraries below them
-        yield Document(name, place, _failure(error, name))
+        options = item.fs.storage_options if isinstance(item, File) else None
+        yield Document(name, place, _failure(error, name, options))
 
 
-def _failure(error: Exception, name: str) -> ArrowLabelsError:
+def _failure(error: Exception, name: str, options: Mapping[str, Any] | None = None) -> ArrowLabelsError:
     """An error that names the file."""
     if isinstance(error, ArrowLabelsError):
         return error
     if isinstance(error, FileNotFoundError):
         return FetchError(f"Expected a file, got nothing - at {name}")
-    return FetchError(f"Expected a file that can be read, got {reason(error)} - at {name}")
+    return FetchError(f"Expected a file that can be read, got {reason(error, options)} - at {name}")
 
 
 def _read_at_once(file: File) -> bytes | None:
@@ -144,6 +148,7 @@ def _content(opened: Any, file: File) -> Iterator[Document]:
 def _members(opened: Any, file: File) -> Iterator[Document]:
     """The documents in an archive, sorted by name; a member that cannot be read does not end them."""
     with ZipFile(opened) as archive:
+        refuse_ways_out(archive.NameToInfo)
         for name, about in sorted(archive.NameToInfo.items()):
             inside = file_at(file.fs, name, f"zip://{name}::{file.name}", name, about.file_size)
             if about.is_dir() or not inside.kind:

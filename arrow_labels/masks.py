@@ -6,6 +6,7 @@ followed. An image is in memory only until its masks are made; what stays of it 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
@@ -37,6 +38,7 @@ from arrow_labels.mask_rows import (
 from arrow_labels.sources import shown
 from arrow_labels.tables import LabelTables
 
+_LOG: Final = logging.getLogger(__name__)
 MAX_BYTES: Final = 64 << 20
 """The largest file of a bitmap that is read unless the caller says otherwise."""
 _SHOWN: Final = 300
@@ -131,6 +133,7 @@ def read_masks(
         (place, partial(_rows, bitmap=bitmap, ids=wanted.get(bitmap, none), columns=columns, max_pixels=max_pixels))
         for bitmap, place in enumerate(places)
     )
+    _LOG.info("fetching %d bitmaps", len(places))
     found: list[BitmapRows] = []
     errors: list[tuple[int, str, bool]] = []
     with closing(fetch_all(jobs, Limits(max_bytes, retries, timeout, protocols), concurrency=concurrency)) as results:

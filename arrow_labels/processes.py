@@ -7,6 +7,7 @@ of the process, so that it notices when this one is gone.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import shutil
@@ -19,8 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from logging.handlers import QueueHandler
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -31,14 +33,17 @@ from arrow_labels.errors import ArrowLabelsError, WorkerError
 Say = Callable[[Any], None]
 """Tells the process that waits something on the way."""
 
+_LOG: Final = logging.getLogger(__name__)
 _START: Final = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # Ctrl-C is for the process that waits.
-    "import pickle, sys; folder, sys.path[:] = pickle.load(sys.stdin.buffer)\n"
-    "from arrow_labels.processes import work; work(folder)"
+    "import pickle, sys; folder, sys.path[:], level = pickle.load(sys.stdin.buffer)\n"
+    "from arrow_labels.processes import work; work(folder, level)"
 )
 _AHEAD: Final = 2
 """Tasks for each process that are under way, or done and not taken yet."""
 _ONE_THREAD: Final = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_GLANCE: Final = 0.1
+"""Seconds after which a wait looks for signals."""
 _SECONDS: Final = 5
 """How long a process may take to end when it is told to."""
 
@@ -141,7 +146,7 @@ def run(
                 is_whole = True
                 return
             if not line[0].is_done:
-                event = events.get()
+                event = _first(events)
                 if isinstance(event, tuple):
                     heard(*event)
                 elif isinstance(event.result, _End):
@@ -159,6 +164,13 @@ def run(
         _stop(started, todo, at_once=not is_whole)
 
 
+def _first(events: SimpleQueue[_Job | tuple[Any]]) -> _Job | tuple[Any]:
+    """The next event, in short waits: with the signal handler that Polars installs, Ctrl-C does not end a long one."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=_GLANCE)
+
+
 def _start(
     todo: SimpleQueue[_Job | None], events: SimpleQueue[_Job | tuple[Any]], folder: Path
 ) -> tuple[subprocess.Popen[bytes], Thread]:
@@ -171,7 +183,7 @@ def _start(
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it is dead already: whoever hands it a task says so
-        pickle.dump((str(folder), sys.path), process.stdin)
+        pickle.dump((str(folder), sys.path, _LOG.getEffectiveLevel()), process.stdin)
         process.stdin.flush()
     thread = Thread(target=_serve, args=(process, todo, events), daemon=True)
     thread.start()
@@ -193,7 +205,9 @@ def _serve(
             requests.flush()
             while not job.is_done:
                 is_said, content = pickle.load(replies)
-                if is_said:
+                if isinstance(content, logging.LogRecord):
+                    logging.getLogger(content.name).handle(content)
+                elif is_said:
                     events.put((content,))
                 else:
                     job.result, job.is_done = content, True
@@ -222,8 +236,19 @@ def _stop(started: list[tuple[subprocess.Popen[bytes], Thread]], todo: SimpleQue
         process.stdout.close()
 
 
-def work(folder: str) -> None:
-    """Do tasks from standard input until it ends: what a process does."""
+class _Told(QueueHandler):
+    """Gives log records to the process that waits, in whose log they belong."""
+
+    def __init__(self, say: Say) -> None:
+        super().__init__(SimpleQueue())
+        self.say = say
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.say(record)
+
+
+def work(folder: str, level: int) -> None:
+    """Do tasks from standard input until it ends: what a process does. Logs from a level on."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What anything prints must not come between the replies.
 
@@ -239,6 +264,9 @@ def work(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
+    log = logging.getLogger("arrow_labels")
+    log.setLevel(level)
+    log.addHandler(_Told(partial(reply, True)))
     while True:
         try:
             function, arguments = pickle.load(requests)

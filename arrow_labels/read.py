@@ -5,6 +5,7 @@ A release is split by samples without being parsed whole.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from functools import partial
@@ -20,6 +21,7 @@ from arrow_labels.sources import File, resolve, total_bytes
 from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress, Sink, batched, kept, shareable, shared, taken
 
+_LOG: Final = logging.getLogger(__name__)
 _FOR_MASKS: Final = ("labels", "frames", *ANNOTATION_TABLES)
 """Tables that `read_masks` looks at."""
 
@@ -221,7 +223,11 @@ def prepare(
     batching = {"batch_bytes": batch_bytes, "tables": tables, "mask_options": options if masks else None}
     items = list(resolve(source, storage_options))
     processes = cores() if workers is None else workers
-    return Prepared(items, run, reading, batching, processes, shareable(items, processes, reading, batching))
+    files = shareable(items, processes, reading, batching)
+    many = processes if files is not None else 1
+    total = total_bytes(items)
+    _LOG.info("%d items, %s bytes of JSON, %d processes", len(items), "unknown" if total is None else total, many)
+    return Prepared(items, run, reading, batching, processes, files)
 
 
 def prepared(job: Prepared, progress: Progress | None) -> Iterator[LabelTables]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import fsspec
+from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.decode import is_document
-from arrow_labels.errors import FetchError, MissingExtraError
+from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
 _DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
 _SUFFIXES: Final = re.compile(r"(\.json|\.jsonl|\.ndjson|\.zip)?(\.gz|\.bz2|\.xz|\.zst)?\Z", re.IGNORECASE)
 EXTRAS: Final = {
@@ -33,6 +40,8 @@ EXTRAS: Final = {
 _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
+_LEAST_SECRET: Final = 5
+_WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
 
@@ -68,11 +77,13 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
         return fs, path
     except ImportError as error:
         if protocol not in EXTRAS:
-            raise FetchError(f"Expected an installed file system for `{protocol}:`, got {error}") from error
+            got = reason(error, storage_options)
+            raise FetchError(f"Expected an installed file system for `{protocol}:`, got {got}") from None
         package, extra = EXTRAS[protocol]
         raise MissingExtraError(package, extra=extra) from error
     except (OSError, ValueError, TypeError) as error:
-        raise FetchError(f"Expected a URL that fsspec can open, got {reason(error)} - at {shown(url)}") from None
+        got = reason(error, storage_options)
+        raise FetchError(f"Expected a URL that fsspec can open, got {got} - at {shown(url)}") from None
 
 
 def shown(url: str) -> str:
@@ -129,7 +140,8 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
-        raise FetchError(f"Expected a source that can be read, got {reason(error)} - at {shown(url)}") from None
+        got = reason(error, fs.storage_options)
+        raise FetchError(f"Expected a source that can be read, got {got} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
         yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
         return
@@ -137,10 +149,13 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
     if f"{path.rstrip('/')}/{MANIFEST}" in found:
         raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
+    if isinstance(fs, AbstractArchiveFileSystem):
+        refuse_ways_out(fs.find(""))
     # What is known of a file is ten times as long as its name, and there can be millions of them.
     sizes = [(name, item.get("size")) for name, item in found.items() if is_file(item)]
     del found
     sizes.sort()
+    _LOG.info("%s: %d files", shown(url), len(sizes))
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
     name_of, none = _names(fs, url), True
     for name, size in sizes:
@@ -197,7 +212,57 @@ def total_bytes(items: list[Any]) -> int | None:
     return total
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, in a line, without the query of a signed URL."""
-    text = next(iter(str(error).splitlines()), "") or type(error).__name__
+def refuse_ways_out(members: Iterable[str]) -> None:
+    """Refuse an archive with a member whose name leads out of it.
+
+    Nothing is unpacked to a path here, but whoever writes such a name hopes for it: no member is to be trusted.
+
+    Raises
+    ------
+    FetchError
+        A name has a part `..`.
+    """
+    for name in members:
+        if _WAY_OUT.search(name):
+            raise FetchError(f"Expected members that lie in the archive, got {name!r:.300}: it is not read")
+
+
+def reason(error: BaseException, options: Mapping[str, Any] | None = None) -> str:
+    """What went wrong, in a line, without the query of a signed URL and without what options say."""
+    text = hidden(next(iter(str(error).splitlines()), "") or type(error).__name__, options)
     return " ".join(shown(_QUERY.sub("", word)) for word in text.split(" "))
+
+
+def hidden(text: str, options: Mapping[str, Any] | None) -> str:
+    """A text without what options say: servers and libraries may repeat it."""
+    for secret in sorted(set(_texts(options)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def hides_options(function: Callable[P, T]) -> Callable[P, T]:
+    """Make a function raise no error that repeats its `storage_options`."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ArrowLabelsError as error:
+            told = hidden(str(error), cast("Mapping[str, Any] | None", kwargs.get("storage_options")))
+            if told != str(error):
+                error.args = (told,)
+            raise
+
+    return call
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in options, at any depth; shorter ones are no secrets, and stand in every other word."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str) and len(value) >= _LEAST_SECRET:
+        yield value

@@ -7,7 +7,9 @@ began with the wrong state is decoded again with the right one.
 
 from __future__ import annotations
 
+import logging
 import pickle
+import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -33,6 +35,7 @@ Progress = Callable[[int, int | None], None]
 Sink = Callable[[Iterator[LabelTables]], Any]
 """Puts the tables of a span somewhere, and says where; it is called in another process."""
 
+_LOG: Final = logging.getLogger(__name__)
 WORTH: Final = 128 << 20
 """JSON from which on the start of processes, half a second, is won back."""
 LEAST_SPAN: Final = 16 << 20
@@ -67,6 +70,7 @@ def batched(
     unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
     parts: list[LabelTables] = []
     size, done = 0, 0
+    start = time.perf_counter()
     for nbytes, batch in batches:
         part = LabelTables.from_batches([batch])
         size += nbytes
@@ -79,8 +83,10 @@ def batched(
         if progress is not None:
             progress(done)
         if size >= batch_bytes:
+            _LOG.info("%d bytes of JSON decoded after %.1f s", done, time.perf_counter() - start)
             yield LabelTables.concat(parts)
             parts, size = [], 0
+    _LOG.info("%d bytes of JSON decoded after %.1f s, the last ones", done, time.perf_counter() - start)
     if parts:
         yield LabelTables.concat(parts)
 

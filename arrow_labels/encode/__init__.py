@@ -7,22 +7,29 @@ have no row of their own but annotations (tables that a model made) are made up 
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, Final
 
 import fsspec
 import polars as pl
+from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import OrderedLabels, ordered_labels, polars_frame
 from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
-from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
+from arrow_labels.sources import file_system, hides_options, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.wire import decode_json, encode_json
+
+_LOG: Final = logging.getLogger(__name__)
 
 __all__ = ["encode_labels", "write_release"]
 
@@ -62,6 +69,7 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
             yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
 
 
+@hides_options
 def write_release(
     tables: LabelTables,
     target: str | os.PathLike[str],
@@ -106,20 +114,59 @@ def write_release(
         header = {**header, "dataset": {**inner, "samples": mark}}
     before, found, after = encode_json(header).partition(b'"' + mark.encode() + b'"')
     url = os.fspath(target)
-    try:
-        fs, path = fsspec.core.url_to_fs(url, **(storage_options or {}))
-        if fs.isdir(path):
-            raise TargetError(f"Expected a file to write, got a folder - at {url}")
-        with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", fsspec.utils.infer_compression(path)) as file:
+    with ExitStack() as stack:
+        with _as_target_error(url):
+            fs, path = file_system(url, storage_options)
+            if fs.isdir(path):
+                raise TargetError(f"Expected a file to write, got a folder - at {shown(url)}")
+            file = stack.enter_context(_appears_whole(fs, path))
             file.write(before)
+        count = 0
+        for sample in _samples(ordered, labels) if found else ():
+            piece = (b",\n" if count else b"[\n") + encode_json(sample)
+            count += 1
+            with _as_target_error(url):
+                file.write(piece)
+        with _as_target_error(url):
             if found:
-                file.write(b"[")
-                for place, sample in enumerate(_samples(ordered, labels)):
-                    file.write((b",\n" if place else b"\n") + encode_json(sample))
-                file.write(b"]")
-                file.write(after)
-    except (OSError, ImportError) as error:
-        raise TargetError(f"Expected a target that can be written, got {error} - at {url}") from error
+                file.write((b"]" if count else b"[]") + after)
+            stack.close()
+    _LOG.info("wrote %s: %d samples", shown(url), count)
+
+
+@contextmanager
+def _as_target_error(url: str) -> Iterator[None]:
+    """Turn the errors of file systems, and of the libraries below them, into one that shows no whole URL."""
+    try:
+        yield
+    except FetchError as error:
+        raise TargetError(str(error)) from None
+    except (ArrowLabelsError, MissingExtraError, MemoryError):
+        raise
+    except Exception as error:
+        raise TargetError(f"Expected a target that can be written, got {reason(error)} - at {shown(url)}") from None
+
+
+@contextmanager
+def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
+    """A file to write, which is there when it is complete, also if the process is killed before."""
+    compression = fsspec.utils.infer_compression(path)
+    if not isinstance(fs, LocalFileSystem):
+        with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", compression) as file:
+            yield file
+        return
+    # Not by a transaction: that moves the file from the folder of temporary files, which may be on another disk.
+    place = Path(path).resolve()
+    new = place.with_name(f".{place.name}.partial-{secrets.token_hex(8)}")
+    try:
+        with fsspec.core.OpenFile(fs, new.as_posix(), "wb", compression) as file:
+            yield file
+        with new.open("rb+") as written:
+            os.fsync(written.fileno())
+        new.replace(place)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:

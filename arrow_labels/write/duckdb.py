@@ -6,9 +6,11 @@ import os
 from typing import Any
 
 from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
+from arrow_labels.sources import hides_options
 from arrow_labels.write.folder import complete, open_folder
 
 
+@hides_options
 def duckdb_views(target: str | os.PathLike[str], *, storage_options: dict[str, Any] | None = None) -> str:
     """SQL that makes a view of each table in a folder that `write_parquet` wrote, for DuckDB.
 

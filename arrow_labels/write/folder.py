@@ -24,11 +24,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -37,14 +39,16 @@ from typing import IO, Any, Final, Literal, NamedTuple
 
 import fsspec
 import msgspec
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from arrow_labels.errors import ArrowLabelsError, FetchError, SchemaError, TargetError
+from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, shown
+from arrow_labels.sources import MANIFEST, file_system, reason, shown
 
 Mode = Literal["error", "overwrite"]
 
+_LOG: Final = logging.getLogger(__name__)
 _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
 WRITABLE: Final = "a folder that can be written"
@@ -104,10 +108,12 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
     TargetError
         There is something in it that may not be replaced (before `write` is called), or it cannot be written.
     """
+    start = time.perf_counter()
     if isinstance(folder.fs, LocalFileSystem):
         _write_and_rename(folder, Path(folder.path).resolve(), mode, write)
     else:
         _write_in_place(folder, mode, write)
+    _LOG.info("%s is complete after %.1f s", folder.url, time.perf_counter() - start)
 
 
 def is_vacant(folder: Folder) -> bool:
@@ -189,9 +195,13 @@ def as_target_error(expected: str, url: str) -> Iterator[None]:
     """Turn the errors of a file system into those of this library."""
     try:
         yield
-    except OSError as error:
-        todo = "; free space there and write again: nothing was changed" if error.errno in _FULL else ""
-        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {error} - at {url}{todo}") from error
+    except (ArrowLabelsError, MissingExtraError, pa.ArrowException, MemoryError):
+        raise
+    except Exception as error:  # file systems raise errors of the libraries below them, which hold whole URLs
+        got = f"{type(error).__name__}: {reason(error)}"
+        is_full = isinstance(error, OSError) and error.errno in _FULL
+        todo = "; free space there and write again: nothing was changed" if is_full else ""
+        raise TargetError(f"Expected {expected}, got {got} - at {url}{todo}") from None
 
 
 def _missing(folder: Folder) -> str:
@@ -259,6 +269,7 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
                 f"Expected a folder that can be renamed, got a mount point - at {folder.url}: use one in it"
             )
         new.mkdir(parents=True)
+    _LOG.info("writing %s, as %s until it is complete", folder.url, new.name)
     try:
         tables = write(folder._replace(path=new.as_posix()), "part-00000.parquet")
         with as_target_error(WRITABLE, folder.url):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import METADATA, SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import shown
+from arrow_labels.sources import hides_options, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
 
@@ -26,6 +26,7 @@ _MODES: Final = ("error", "append", "overwrite", "upsert")
 _ATTEMPTS: Final = 20
 
 
+@hides_options
 def write_lance(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
@@ -105,6 +106,7 @@ def write_lance(
             _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
 
 
+@hides_options
 def read_lance(
     target: str | os.PathLike[str],
     *,
@@ -182,7 +184,7 @@ def _open(url: str, name: str, options: dict[str, str] | None) -> Any:
         with _as_target_error("tables that can be read", url):
             return lance.dataset(_place(url, name), storage_options=options)
     except TargetError as error:
-        if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__):
+        if isinstance(error.__context__, ValueError) and "was not found" in str(error.__context__):
             return None
         raise
 
@@ -295,4 +297,5 @@ def _as_target_error(expected: str, url: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, TargetError | SchemaError):
             raise
-        raise TargetError(f"Expected {expected}, got {type(error).__name__}: {error} - at {shown(url)}") from error
+        got = f"{type(error).__name__}: {reason(error)}"
+        raise TargetError(f"Expected {expected}, got {got} - at {shown(url)}") from None

@@ -8,6 +8,7 @@ larger.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from bisect import bisect_right
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
     READABLE,
@@ -47,6 +49,7 @@ Removed = Literal["keep", "delete"]
 ROW_GROUP_BYTES: Final = 4 << 20
 """Row groups of this size cost no more than large ones, and an update writes few of them again."""
 
+_LOG: Final = logging.getLogger(__name__)
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
 _SINCE: Final = {"labels": {"content_hash": 2}}
 """The version of the schema that a column came with, where that is not the first."""
@@ -63,6 +66,7 @@ class Limits(NamedTuple):
     bytes: int
 
 
+@hides_options
 def write_parquet(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
@@ -181,6 +185,7 @@ def add(
         return insert(folder, manifest, (waiting, written), owners, keep, writing)
 
 
+@hides_options
 def read_parquet(
     target: str | os.PathLike[str],
     *,
@@ -228,6 +233,7 @@ def read_parquet(
     manifest = complete(folder)
     found = {}
     for name in (name for name in SCHEMAS if name in chosen):
+        _LOG.debug("reading %s of %s", name, folder.url)
         parts = [_read(folder, name, part, manifest.schema_version) for part in manifest.tables[name]]
         found[name] = pa.concat_tables([SCHEMAS[name].empty_table(), *parts])
     # Some tables may come from the old write and some from a new one, whose files can even have the same sizes.
@@ -265,12 +271,14 @@ def write_part(
                     begin(name)
                 writers[name].write_table(group, row_group_size=group.num_rows)
             rows[name] += group.num_rows
+            _LOG.info("%s: row group of %d rows, %d bytes in memory", name, group.num_rows, group.nbytes)
         written: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
         with as_target_error(WRITABLE, folder.url):
             for name, writer in writers.items():
                 writer.close()
                 written[name].append(Part(f"{name}/{file}", rows[name], files[name].tell()))
                 files[name].close()
+                _LOG.info("%s/%s: %d rows, %d bytes", name, file, rows[name], written[name][0].bytes)
     return written
 
 
