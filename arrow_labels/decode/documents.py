@@ -42,7 +42,7 @@ class Document(NamedTuple):
 
 @dataclass
 class Record:
-    """A sample or a label on its way into rows; it keeps the keys that it was given."""
+    """A sample or a label on its way into rows; it keeps the keys that it was given, and the members that name it."""
 
     kind: Kind
     source: str | None
@@ -103,7 +103,8 @@ class Reader:
                 yield rejected
                 continue
             if kind != "release":
-                record = Record(kind, document.source, document.place, document.data, parsed, members)
+                names = members and {name: members[name] for name in _NAMES[kind] if name in members}
+                record = Record(kind, document.source, document.place, document.data, parsed, names)
                 if kind == "sample":
                     record.index = self.lone_samples
                     self.lone_samples += 1
@@ -124,7 +125,7 @@ class Reader:
     def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
         with _paused_garbage_collection():
             records = self._kept(records)
-            with suppress(NotExactError):
+            with suppress(NotExactError, DecodeError):  # the careful path raises the first error, this one any
                 return self._columns(records, categories, careful=False)
             return self._columns(records, categories, careful=True)
 
@@ -177,7 +178,12 @@ class Reader:
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
-            add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
+            mark = rows.mark()
+            try:
+                add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
+            except DecodeError as error:
+                rows.reset(mark)
+                self._fail(rows, error, record.source, sample_id)
         labels = (self.wanted.labels and sample.labels) or {}
         for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
             make = partial(_parsed_label, labels[labelset], self.wanted, careful)
@@ -198,7 +204,9 @@ class Reader:
     def _name(self, record: Record) -> None:
         """Give a record its keys by its members, if it has any, without decoding it."""
         try:
-            members = record.members or decode_apart(decode_members, record.raw)
+            members = record.members
+            if members is None:
+                members = decode_apart(decode_members, record.raw)
             found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
         except FAILURES:
             return
