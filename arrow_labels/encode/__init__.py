@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import fsspec
+import msgspec
 import polars as pl
 
 from arrow_labels.decode.values import time_text
@@ -45,7 +47,8 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     Raises
     ------
     SchemaError
-        A key is null or stands twice, or a number is NaN or infinite.
+        A key is null or stands twice, a number is NaN or infinite, or a JSON column holds text that is no JSON, is
+        nested too deeply, or has a number that no float64 holds.
 
     Examples
     --------
@@ -56,10 +59,20 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     0 ground-truth True
     """
     ordered = ordered_labels(tables)
-    for batch in ordered.batches():
-        for row, label in ordered.encode(batch):
-            attributes = None if label is None else label.get("attributes")
-            yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+    with _readable_json():
+        for batch in ordered.batches():
+            for row, label in ordered.encode(batch):
+                attributes = None if label is None else label.get("attributes")
+                yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+
+
+@contextmanager
+def _readable_json() -> Iterator[None]:
+    """Turn what JSON columns raise that are no JSON, too deep, or hold numbers that no float64 holds."""
+    try:
+        yield
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise SchemaError(f"Expected JSON columns that can be read, got {error}") from None
 
 
 def write_release(
@@ -110,7 +123,11 @@ def write_release(
         fs, path = fsspec.core.url_to_fs(url, **(storage_options or {}))
         if fs.isdir(path):
             raise TargetError(f"Expected a file to write, got a folder - at {url}")
-        with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", fsspec.utils.infer_compression(path)) as file:
+        with (
+            _readable_json(),
+            fs.transaction,
+            fsspec.core.OpenFile(fs, path, "wb", fsspec.utils.infer_compression(path)) as file,
+        ):
             file.write(before)
             if found:
                 file.write(b"[")
