@@ -16,6 +16,8 @@ from msgspec import Meta, Raw, Struct
 from msgspec.structs import astuple
 
 ABSENT: Final = Raw(b"")
+_PIECE: Final = 1 << 16
+"""Annotations of one frame that are gathered at once."""
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -125,7 +127,7 @@ class Group(NamedTuple):
     """
 
     kind: int
-    rows: list[int] | None
+    rows: Sequence[int] | None
     length: int
     members: dict[str, Any]
 
@@ -135,21 +137,30 @@ class Group(NamedTuple):
 
 
 def gather(annotations: Sequence[Annotation]) -> list[Group]:
-    """The members of annotations, kind by kind."""
+    """The members of annotations, kind by kind; those of a long list in pieces, which take less memory on their way."""
+    if len(annotations) > _PIECE:
+        starts = range(0, len(annotations), _PIECE)
+        return [group for start in starts for group in _gather(annotations[start : start + _PIECE], start)]
+    return _gather(annotations, 0)
+
+
+def _gather(annotations: Sequence[Annotation], start: int) -> list[Group]:
+    """The members of the annotations of a list, or of a piece of one, that starts there."""
     types = [item.type for item in annotations]
     first = types[0]
+    whole = range(start, start + len(types)) if start else None
     if types.count(first) == len(types):
-        return [_group(KINDS[first], None, annotations)]
+        return [_group(KINDS[first], whole, annotations)]
     kinds = [KINDS[type_] for type_ in types]
     if kinds.count(kinds[0]) == len(kinds):
-        return [_group(kinds[0], None, annotations)]
+        return [_group(kinds[0], whole, annotations)]
     rows: dict[int, list[int]] = {}
-    for row, kind in enumerate(kinds):
+    for row, kind in enumerate(kinds, start):
         rows.setdefault(kind, []).append(row)
-    return [_group(kind, places, [annotations[row] for row in places]) for kind, places in sorted(rows.items())]
+    return [_group(kind, places, [annotations[row - start] for row in places]) for kind, places in sorted(rows.items())]
 
 
-def _group(kind: int, rows: list[int] | None, annotations: Sequence[Annotation]) -> Group:
+def _group(kind: int, rows: Sequence[int] | None, annotations: Sequence[Annotation]) -> Group:
     count = len(annotations)
     columns = zip(*map(astuple, annotations), strict=True)
     members: dict[str, Any] = dict(zip(annotations[0].__struct_fields__, columns, strict=True))

@@ -8,8 +8,9 @@ found by comparing canonical JSON with the document, and becomes `extra`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from operator import is_not
 from typing import Any, cast
 
 import msgspec
@@ -32,6 +33,7 @@ from arrow_labels.wire import (
 Buffer = bytes | memoryview | msgspec.Raw
 
 _PATH = re.compile(r" - at `(?P<path>[^`]*)`$")
+_INT64 = 2**63
 _SCALARS = ("category_id", "id", "track_id", "type", "is_keyframe", "index")
 
 
@@ -115,10 +117,12 @@ def _coerce(value: Any, type_: inspect.Type) -> Any:
         fields = _fields(type_.cls)
         return {key: _coerce(item, fields[key]) for key, item in value.items() if item is not None and key in fields}
     if isinstance(type_, inspect.ListType) and isinstance(value, list):
-        return [_coerce(item, type_.item_type) for item in value]
+        items = [_coerce(item, type_.item_type) for item in value]
+        # A list in which nothing changes is kept: a copy of a million points takes more memory than all else.
+        return items if any(map(is_not, items, value)) else value
     if isinstance(type_, inspect.IntType) and isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(type_, inspect.FloatType) and type(value) is int:
+    if isinstance(type_, inspect.FloatType) and type(value) is int and not -_INT64 <= value < _INT64:
         try:
             return float(value)
         except OverflowError:
@@ -127,12 +131,21 @@ def _coerce(value: Any, type_: inspect.Type) -> Any:
 
 
 def extra_text(canonical: Any, document: Any) -> str | None:
-    """The `extra` that turns canonical JSON into the document; null where there is none."""
-    patch = difference(canonical, document)
-    return None if patch is SAME else json_text(patch)
+    """The `extra` that turns canonical JSON into the document; null where there is none.
+
+    Raises
+    ------
+    DecodeError
+        The document is so deep that it cannot be compared.
+    """
+    try:
+        patch = difference(canonical, document)
+        return None if patch is SAME else json_text(patch)
+    except RecursionError as error:
+        raise problem(error) from None
 
 
-def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> dict[int, str]:
+def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> Iterator[tuple[int, str]]:
     """`extra` of the annotations of a frame that have one, by their place.
 
     Raises
@@ -140,7 +153,6 @@ def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> dict[in
     DecodeError
         Points, point ids, or ids that are not what they must be.
     """
-    extras = {}
     try:
         if frame.point_annotations:
             decode_point_ids(frame.point_annotations)
@@ -157,8 +169,7 @@ def frame_extras(frame: Frame, document: dict[str, Any], prefix: str) -> dict[in
             raise problem(error, f"{path}.points") from None
         text = extra_text(_annotation_json(annotation, points, original.get("attributes")), original)
         if text is not None:
-            extras[place] = text
-    return extras
+            yield place, text
 
 
 def _annotation_json(annotation: Annotation, points: list[list[float]], attributes: Any) -> dict[str, Any]:

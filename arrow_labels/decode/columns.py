@@ -300,7 +300,7 @@ def _parse_numbers(text: bytes | Raw | memoryview, code: Literal["d", "i"], dtyp
         if not isinstance(parsed, simdjson.Array):
             raise NotExactError
         return np.frombuffer(parsed.as_buffer(of_type=code), dtype)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):  # RuntimeError: an integer beyond 64 bits
         raise NotExactError from None
     finally:
         del parsed  # a parser refuses to be used again while what it parsed is alive, be it in a traceback

@@ -93,6 +93,14 @@ def add_release(out: Rows, source: str | None, parsed: ParsedRelease, task_type:
     dataset = release.dataset or Dataset()
     stated = task_type or dataset.task_type
     created_at = parse_time(release.created_at)
+    columns, errors = {}, []
+    for name in ("task_attributes", "labelsets"):
+        columns[name] = raw = getattr(dataset, name)
+        try:
+            bytes(raw).decode()
+        except UnicodeDecodeError as error:
+            columns[name] = ABSENT
+            errors.append(problem(error, f"$.dataset.{name}"))
     canonical: dict[str, Any] = {
         "name": release.name,
         "description": release.description,
@@ -107,17 +115,19 @@ def add_release(out: Rows, source: str | None, parsed: ParsedRelease, task_type:
             created_at,
             dataset.name,
             stated,
-            dataset.task_attributes,
-            dataset.labelsets,
+            *columns.values(),
             extra_text(canonical, {**parsed.top, "dataset": parsed.inner}),
         )
     )
+    if errors:
+        raise errors[0]
     if dataset.task_attributes:
         try:
-            task_attributes = decode_json(dataset.task_attributes)
+            add_task_attributes(out, dataset.name, decode_json(dataset.task_attributes))
+        except DecodeError:
+            raise
         except FAILURES as error:
             raise problem(error, "$.dataset.task_attributes") from None
-        add_task_attributes(out, dataset.name, task_attributes)
 
 
 def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) -> None:

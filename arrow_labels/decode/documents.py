@@ -50,7 +50,7 @@ def _nothing() -> None:
 
 @dataclass
 class Record:
-    """A sample or a label on its way into rows; it keeps the keys that it was given."""
+    """A sample or a label on its way into rows; it keeps the keys that it was given, and the members that name it."""
 
     kind: Kind
     source: str | None
@@ -149,7 +149,8 @@ class Reader:
                 yield Record("attributes", document.source, document.place, b"", failed=error)
                 continue
             if kind != "release":
-                record = Record(kind, document.source, document.place, document.data, parsed, members)
+                names = members and {name: members[name] for name in _NAMES[kind] if name in members}
+                record = Record(kind, document.source, document.place, document.data, parsed, names)
                 if kind == "sample":
                     record.index = self.lone_samples
                     self.lone_samples += 1
@@ -185,9 +186,9 @@ class Reader:
 
     def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[dict[str, pa.RecordBatch]]:
         """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
-        with suppress(NotExactError):
+        with suppress(NotExactError, DecodeError):  # the careful path raises the first error, this one any
             return [self._columns(records, categories, careful=False)]
-        if len(records) == 1:
+        if len(records) <= 1:
             return [self._columns(records, categories, careful=True)]
         half = len(records) // 2
         return [*self._pieces(records[:half], categories), *self._pieces(records[half:], categories)]
@@ -244,7 +245,12 @@ class Reader:
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
-            add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
+            mark = rows.mark()
+            try:
+                add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
+            except DecodeError as error:
+                rows.reset(mark)
+                self._fail(rows, error, record.source, sample_id)
         labels = (self.wanted.labels and sample.labels) or {}
         for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
             make = partial(_parsed_label, labels[labelset], self.wanted, careful)
@@ -317,7 +323,9 @@ class Reader:
 def names_of(record: Record) -> list[str | None] | None:
     """The members that name a record, found without decoding it, nothing for attributes; None if it has no members."""
     try:
-        members = record.members or decode_apart(decode_members, record.raw)
+        members = record.members
+        if members is None:
+            members = decode_apart(decode_members, record.raw)
         found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
     except FAILURES:
         return None

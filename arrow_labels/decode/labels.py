@@ -144,7 +144,9 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
             add_frames(out, place, 0, None, attributes.frames, original and original["frames"], "$")
             _state(canonical, document, attributes, original, ("frames", "links"))
         else:
-            single = None if original is None else {k: v for k, v in original.items() if k != "links"}
+            single = original
+            if original is not None and "links" in original:
+                single = {name: value for name, value in original.items() if name != "links"}
             if kept_frames(out.wanted, 0, None, 1):
                 add_frame(out, place, 0, None, 0, attributes, single, "$")
     out.rows["labels"].append(
@@ -308,7 +310,7 @@ def add_frame(
     if has_points and len(points) < 16:  # an array so short may be blank
         has_points = decode_json(points) != []
     if original is not None:
-        for item, text in frame_extras(frame, original, path).items():
+        for item, text in frame_extras(frame, original, path):
             out.extras[len(out.annotations), item] = text
     if original is None:
         extra = _strict_frame_extra(frame, timestamp, url, is_cloud and not has_points)

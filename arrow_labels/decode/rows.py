@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -85,8 +86,12 @@ class Rows:
             return sample_frame_columns(rows, names, checked)
         if table == "cameras":
             return camera_columns(rows, names, checked)
-        values = zip(COLUMNS[table], zip(*rows, strict=True), strict=True)
-        return {name: _column(table, name, found, checked) for name, found in values if name in names}
+        # One column at a time: all of them at once would take as much memory again as the rows.
+        return {
+            name: _column(table, name, list(map(itemgetter(place), rows)), checked)
+            for place, name in enumerate(COLUMNS[table])
+            if name in names
+        }
 
 
 def _column(table: str, name: str, values: Sequence[Any], checked: bool) -> pa.Array:

@@ -81,7 +81,10 @@ def parse_sample(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedSa
 
 
 def _name_only(raw: bytes) -> Sample:
-    members = decode_json(raw)
+    try:
+        members = decode_json(raw)
+    except FAILURES:
+        return Sample()
     return Sample(**{key: members[key] for key in ("uuid", "name") if isinstance(members.get(key), str)})
 
 

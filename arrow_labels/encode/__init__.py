@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import fsspec
+import msgspec
 import polars as pl
 from fsspec.implementations.local import LocalFileSystem
 
@@ -52,7 +53,8 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     Raises
     ------
     SchemaError
-        A key is null or stands twice, or a number is NaN or infinite.
+        A key is null or stands twice, a number is NaN or infinite, or a JSON column holds text that is no JSON, is
+        nested too deeply, or has a number that no float64 holds.
 
     Examples
     --------
@@ -63,10 +65,20 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     0 ground-truth True
     """
     ordered = ordered_labels(tables)
-    for batch in ordered.batches():
-        for row, label in ordered.encode(batch):
-            attributes = None if label is None else label.get("attributes")
-            yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+    with _readable_json():
+        for batch in ordered.batches():
+            for row, label in ordered.encode(batch):
+                attributes = None if label is None else label.get("attributes")
+                yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+
+
+@contextmanager
+def _readable_json() -> Iterator[None]:
+    """Turn what JSON columns raise that are no JSON, too deep, or hold numbers that no float64 holds."""
+    try:
+        yield
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise SchemaError(f"Expected JSON columns that can be read, got {error}") from None
 
 
 @hides_options
@@ -120,6 +132,7 @@ def write_release(
             if fs.isdir(path):
                 raise TargetError(f"Expected a file to write, got a folder - at {shown(url)}")
             file = stack.enter_context(_appears_whole(fs, path))
+            stack.enter_context(_readable_json())
             file.write(before)
         count = 0
         for sample in _samples(ordered, labels) if found else ():

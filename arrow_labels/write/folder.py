@@ -166,7 +166,7 @@ def complete(folder: Folder) -> Manifest:
                 f"Expected schema version {SCHEMA_VERSION} or older, got {version} - in {url}: upgrade arrow-labels"
             )
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TargetError(f"{error} - in `{MANIFEST}` of {url}: {_AGAIN}") from error
     for name in SCHEMAS:
         if name not in manifest.tables:

@@ -3,7 +3,7 @@
 ``TABLE/part-00000.parquet`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`,
 so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.folder` makes it all or nothing. Row
 groups are bounded by rows and bytes. Columns have dictionary pages; byte-stream split is off: it makes rounded numbers
-larger.
+larger. Pages have checksums: a flipped bit would be another number.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def checked(
     for name, value in (("row_group_rows", row_group_rows), ("row_group_bytes", row_group_bytes)):
         if value < 1:
             raise ValueError(f"{name}: expected a positive number, got {value}")
-    return Limits(row_group_rows, row_group_bytes), {"compression": compression, "compression_level": compression_level}
+    codec = {"compression": compression, "compression_level": compression_level, "write_page_checksum": True}
+    return Limits(row_group_rows, row_group_bytes), codec
 
 
 def put(
@@ -328,19 +329,22 @@ def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> int:
 
 
 def _read(folder: Folder, name: str, part: Part, version: int) -> pa.Table:
-    """Read a part, after a look at its columns."""
+    """Read a part, after a look at its columns; its checksums are proven, and that its text is UTF-8."""
     try:
+        path = f"{folder.path}/{part.file}"
         with (
             as_target_error(READABLE, folder.url),
-            pq.ParquetFile(f"{folder.path}/{part.file}", filesystem=folder.fs) as file,
+            pq.ParquetFile(path, filesystem=folder.fs, page_checksum_verification=True) as file,
         ):
             # Refuses other columns before they are read.
             LabelTables(**{name: _completed(file.schema_arrow.empty_table(), name, version)})
             # One row group after the other: a column of lists that is read whole overflows at 2**31 items.
             groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+            for group in groups:
+                group.validate(full=True)
     except SchemaError as error:
         raise SchemaError(f"{error} - in `{part.file}` of {folder.url}") from None
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # names that are no UTF-8
         raise TargetError(
             f"Expected `{part.file}` to be Parquet, got {type(error).__name__}: {error} - in {folder.url}"
         ) from error
