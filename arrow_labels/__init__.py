@@ -13,6 +13,8 @@ from arrow_labels.bitmap import (
     rle_to_mask,
 )
 from arrow_labels.bitmap_files import read_bitmap, write_bitmap
+from arrow_labels.checks import check_labels
+from arrow_labels.comparison import Comparison, compare_labels
 from arrow_labels.decode import decode_labels
 from arrow_labels.encode import encode_labels, write_release
 from arrow_labels.errors import (
@@ -43,10 +45,13 @@ from arrow_labels.segmentation import (
 )
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
+from arrow_labels.write.delta import read_delta, write_delta
 from arrow_labels.write.duckdb import duckdb_views
 from arrow_labels.write.hugging_face import from_datasets, to_datasets
+from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lance import read_lance, write_lance
 from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.update import update_parquet
 
 __version__ = "0.1.0"
 
@@ -57,6 +62,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ArrowLabelsError",
     "BitmapError",
+    "Comparison",
     "DecodeError",
     "ExprLabels",
     "FetchError",
@@ -68,7 +74,9 @@ __all__ = [
     "TargetError",
     "WorkerError",
     "bitmap_runs",
+    "check_labels",
     "coco_to_rle",
+    "compare_labels",
     "convert_labels",
     "decode_bitmap",
     "decode_labels",
@@ -85,6 +93,8 @@ __all__ = [
     "point_categories",
     "point_indices",
     "read_bitmap",
+    "read_delta",
+    "read_iceberg",
     "read_labels",
     "read_lance",
     "read_masks",
@@ -99,7 +109,10 @@ __all__ = [
     "to_geoarrow",
     "to_storage",
     "unregister",
+    "update_parquet",
     "write_bitmap",
+    "write_delta",
+    "write_iceberg",
     "write_lance",
     "write_parquet",
     "write_release",

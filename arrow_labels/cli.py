@@ -1,7 +1,8 @@
 """The command line: calls public functions, and prints what they give.
 
 Results go to standard output and everything else to standard error; tables are drawn on a terminal and are plain text
-elsewhere. Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use; 130 interrupted.
+elsewhere. Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
+from arrow_labels.check_command import CheckFormat, findings_of, print_findings, tables_of
+from arrow_labels.checks import RULES
 from arrow_labels.decode import OnError, TimestampUnit
+from arrow_labels.formats import Format as TablesFormat
+from arrow_labels.formats import check_options, convert_to, read_tables
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
-from arrow_labels.write.parquet import read_parquet
+from arrow_labels.write.lakehouse import LakeMode
+from arrow_labels.write.parquet import Removed, read_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -50,13 +56,19 @@ _TITLES: Final = {
 }
 _LOG: Final = logging.getLogger("arrow_labels.cli")
 _SHOWN_REJECTS: Final = 20
-_OPTIONS: Final = {'mode="overwrite"': "--overwrite", "dataset=": "--dataset"}
+_OPTIONS: Final = {
+    'mode="append", "upsert" or "overwrite"': "--mode append, upsert or overwrite",
+    'mode="overwrite"': "--overwrite",
+    'mode="upsert"': "--mode upsert",
+    "dataset=": "--dataset",
+    "partition_by": "--partition-by",
+}
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
 
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
-    epilog="Exit status: 0 done; 1 rejects, or an input or target that fails; 2 wrong use.",
+    epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
@@ -72,6 +84,15 @@ _StorageOptions = Annotated[
         metavar="KEY=VALUE",
         help="Option of the fsspec file systems; may be given again. The value is JSON if it can be read as such "
         '(true, 5, {"a": 1}), else text.',
+    ),
+]
+_LakeOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lake-option",
+        metavar="KEY=VALUE",
+        help="Option of the store of Delta tables, as deltalake takes it, or property of the Iceberg catalog, as "
+        "pyiceberg takes it; may be given again.",
     ),
 ]
 _Labelsets = Annotated[
@@ -123,8 +144,28 @@ def _version(asked: bool) -> None:
 @app.command(epilog="Example: arrow-labels convert release.json tables/")
 def convert(
     sources: _Sources,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL to write.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="Folder or URL to write; CATALOG.NAMESPACE for Iceberg.", show_default=False
+        ),
+    ],
+    to: Annotated[TablesFormat, typer.Option("--to", help="Format of the tables.")] = "parquet",
+    mode: Annotated[
+        LakeMode, typer.Option(help="What to do if TARGET has tables; upsert replaces all rows of labels in SOURCE.")
+    ] = "error",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the tables in TARGET.")] = False,
+    partition_by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Divide new Delta tables by it; may be given again.")
+    ] = None,
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="Bring TARGET up to date: decode only labels that are new or changed."),
+    ] = False,
+    removed: Annotated[
+        Removed,
+        typer.Option(help="With --incremental: what becomes of labels that are not in SOURCE any more."),
+    ] = "delete",
     task_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Task type that wins over the documents'.", show_default=False)
     ] = None,
@@ -152,48 +193,69 @@ def convert(
     ] = None,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
     storage_option: _StorageOptions = None,
+    lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
     verbose: _Verbose = False,
 ) -> None:
-    """Turn label JSON into Parquet tables.
+    """Turn label JSON into Parquet, Delta, Iceberg or Lance tables.
 
     Reads and writes a batch at a time, in bounded memory. TARGET appears when it is complete; what was made goes to
-    standard output.
+    standard output. With --incremental, TARGET becomes what reading all of SOURCE gives, and is not touched if it is
+    that already; how many labels are new, changed, removed and unchanged goes to standard output.
     """
     options = _storage_options(storage_option)
     tables = table or None
+    not_with_it = {"--mode": mode != "error", "--overwrite": overwrite, "--table": table, "--workers": workers}
+    if incremental and (given := [name for name, value in not_with_it.items() if value]):
+        raise typer.BadParameter(f"--incremental: expected it without {given[0]}")
+    if incremental and to != "parquet":
+        raise typer.BadParameter(f"--incremental: expected it with --to parquet only, got {to}")
+    if removed != "delete" and not incremental:
+        raise typer.BadParameter("--removed: expected it with --incremental only")
     try:
-        # Checks the options as reading does, before there is anything to undo.
+        # Checks the options as reading and writing do, before there is anything to undo.
         al.decode_labels((), task_type=task_type, tables=tables)
+        check_options(to, mode, overwrite, compression, partition_by or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with _reported():
         with _progress("convert", quiet) as (progress, count):
-            rows = al.convert_labels(
-                sources,
-                target,
-                mode="overwrite" if overwrite else "error",
-                workers=workers,
-                compression=compression,
-                task_type=task_type,
-                timestamp_unit=timestamp_unit,
-                labelsets=labelset or None,
-                tables=tables,
-                storage_options=options,
-                on_error=on_error,
-                masks=masks,
-                mask_options={"progress": count} if masks and count else None,
-                progress=progress,
-            )
+            reading: dict[str, Any] = {
+                "compression": compression,
+                "task_type": task_type,
+                "timestamp_unit": timestamp_unit,
+                "labelsets": labelset or None,
+                "storage_options": options,
+                "on_error": on_error,
+                "masks": masks,
+                "mask_options": {"progress": count} if masks and count else None,
+                "progress": progress,
+            }
+            if incremental:
+                shown = al.update_parquet(sources, target, removed=removed, **reading)
+                rejects = read_parquet(target, tables=["rejects"], storage_options=options).rejects.num_rows
+            else:
+                shown = convert_to(
+                    to,
+                    sources,
+                    target,
+                    mode="overwrite" if overwrite else mode,
+                    partition_by=partition_by or (),
+                    lake_options=_storage_options(lake_option),
+                    workers=workers,
+                    tables=tables,
+                    **reading,
+                )
+                rejects = shown["rejects"]
         if not quiet:
-            print_table(None, ["table", "rows"], list(rows.items()))
-        _end(rows["rejects"], "table `rejects` says which and why")
+            print_table(None, ["labels", "number"] if incremental else ["table", "rows"], list(shown.items()))
+        _end(rejects, "table `rejects` says which and why")
 
 
 @app.command(epilog="Example: arrow-labels restore tables/ release.json")
 def restore(
     tables: Annotated[
-        str, typer.Argument(metavar="TABLES", help="Folder or URL that `convert` wrote.", show_default=False)
+        str, typer.Argument(metavar="TABLES", help="What `convert` wrote, as its TARGET.", show_default=False)
     ],
     target: Annotated[
         str,
@@ -202,8 +264,13 @@ def restore(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which release, if there are several.", show_default=False)
     ] = None,
+    of: Annotated[
+        TablesFormat | None,
+        typer.Option("--from", help="Format of the tables; default: what is found there.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace TARGET.")] = False,
     storage_option: _StorageOptions = None,
+    lake_option: _LakeOptions = None,
     quiet: _Quiet = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -215,7 +282,7 @@ def restore(
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
         if not overwrite and fs.exists(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_parquet(tables, storage_options=options)
+        found = read_tables(tables, of, storage_options=options, lake_options=_storage_options(lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
         if not quiet:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
@@ -251,6 +318,46 @@ def inspect(
                 if shown.height:
                     print_table(title, shown.columns, shown.rows())
         _end(found["rejects"].height)
+
+
+@app.command(epilog="Example: arrow-labels check release.json --format html > report.html")
+def check(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Files, folders, globs or URLs of label JSON, or a folder that `convert` wrote.",
+            show_default=False,
+        ),
+    ],
+    rules: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this rule, or several with commas; may be given again."),
+    ] = None,
+    labelset: _Labelsets = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Fetch the bitmaps of frames, for the rules about pixels.")
+    ] = False,
+    output: Annotated[CheckFormat, typer.Option("--format", help="How to print.")] = "table",
+    storage_option: _StorageOptions = None,
+) -> None:
+    """Say what is wrong in labels.
+
+    Exit status 1 if there are errors, or records that cannot be read; warnings alone are 0. The README lists the rules.
+    """
+    options = _storage_options(storage_option)
+    chosen = [name.strip() for given in rules or () for name in given.split(",")]
+    if unknown := [name for name in chosen if name not in RULES]:
+        raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
+    with _reported():
+        with _progress("check", quiet=False) as (progress, _):
+            tables = tables_of(
+                sources, labelsets=labelset or None, masks=masks, storage_options=options, progress=progress
+            )
+        found = findings_of(tables, chosen or None)
+        print_findings(found, output, sources)
+        if "error" in found["severity"]:
+            raise typer.Exit(1)
 
 
 @app.command(epilog="Example: arrow-labels schema cuboids")

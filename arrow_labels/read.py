@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, Reader, TimestampUnit, reader
 from arrow_labels.files import documents
 from arrow_labels.processes import cores
@@ -112,6 +113,7 @@ def iter_labels(
     mask_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    changes: Changes | None = None,
 ) -> Iterator[LabelTables]:
     """Read labels a batch at a time, in bounded memory.
 
@@ -125,6 +127,9 @@ def iter_labels(
         As in `read_labels`; each worker holds a batch.
     progress : callable, optional
         Called with the bytes of JSON that are done and, where it is known, how many there are in all.
+    changes : Changes, optional
+        What a target holds (`arrow_labels.changes`): only what is new or changed against it is decoded, by this
+        process alone. Fills `content_hash` of `labels`, which is null without it.
 
     Yields
     ------
@@ -154,7 +159,8 @@ def iter_labels(
         on_error=on_error,
         masks=masks,
         mask_options=mask_options,
-        workers=workers,
+        workers=workers if changes is None else 1,
+        changes=changes,
     )
     yield from prepared(job, progress)
 
@@ -186,8 +192,12 @@ def prepare(
     masks: bool,
     mask_options: Mapping[str, Any] | None,
     workers: int | None,
+    changes: Changes | None = None,
 ) -> Prepared:
-    """Check the options of `iter_labels`, and find out what the source is."""
+    """Check the options of `iter_labels`, and find out what the source is.
+
+    With several processes each has a copy of `changes`: it is not filled here.
+    """
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
     if workers is not None and workers < 1:
@@ -201,8 +211,14 @@ def prepare(
         "tables": tables if tables is None or isinstance(tables, str) else {*tables, *(_FOR_MASKS if masks else ())},
         "on_error": on_error,
         "chunk_bytes": batch_bytes,
+        "selects": changes,
     }
     run = reader(**reading)
+    if changes is not None:
+        asked = [f"masks {sorted((mask_options or {}).get('columns', ()))}"] if masks else []
+        asked += [] if tables is None else [f"tables {sorted(set(tables))}"]
+        changes.options = ", ".join(asked)
+        changes.labelsets = None if labelsets is None else sorted(set(labelsets))
     options = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
     batching = {"batch_bytes": batch_bytes, "tables": tables, "mask_options": options if masks else None}
     items = list(resolve(source, storage_options))

@@ -14,7 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 METADATA: Final = {b"arrow_labels": str(SCHEMA_VERSION).encode()}
 
 _text, _i32, _i64, _f64, _flag = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_()
@@ -171,6 +171,11 @@ _COLUMNS: dict[str, list[_Column]] = {
         ("updated_by", _text, "Who changed it last."),
         ("reviewed_at", _time, "When it was reviewed."),
         ("reviewed_by", _text, "Who reviewed it."),
+        (
+            "content_hash",
+            _text,
+            "Hash of the label's JSON, after a dash that of its sample's; null where none was asked for.",
+        ),
         _EXTRA,
     ],
     "frames": [
@@ -284,6 +289,19 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "links": (*LABEL_KEY, "link_index"),
 }
 """The columns that name a row, for the tables that have a key."""
+
+_OF_LABEL: Final = ("labels", "frames", "segments", "vectors", "cuboids", "links", "findings")
+_OF_SAMPLE: Final = ("samples", "sample_frames", "cameras")
+OWNERS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("datasets", "categories", "attribute_specs"), ("dataset",)),
+    **dict.fromkeys(_OF_SAMPLE, ("sample_id",)),
+    **dict.fromkeys(_OF_LABEL, LABEL_KEY),
+    "rejects": (),
+}
+"""The columns that name the label, sample or dataset that a row belongs to, and with which it is replaced.
+
+Rows of `rejects` belong to the run that made them.
+"""
 
 ANNOTATION_TABLES: Final = ("segments", "vectors", "cuboids")
 ANNOTATION_COLUMNS: Final = tuple(name for name, _, _ in _ANNOTATION)

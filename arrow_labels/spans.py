@@ -292,7 +292,7 @@ def prove(blocks: Blocks, _is_last: bool, _: Say) -> tuple[npt.NDArray[np.int64]
     return starts, lengths
 
 
-def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Rows]:
+def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Rows | int]:
     """What a span holds, for `Reader.columns`."""
     if isinstance(span, Files):
         yield from run.records(documents(span.files, on_error, span.start))
@@ -320,7 +320,7 @@ def _until(stream: IO[bytes], end: int) -> Iterator[bytes]:
         yield stream.readline()
 
 
-def _samples(run: Reader, span: Samples, stream: IO[bytes], check: Callable[[], None]) -> Iterator[Record | Rows]:
+def _samples(run: Reader, span: Samples, stream: IO[bytes], check: Callable[[], None]) -> Iterator[Record | Rows | int]:
     file = span.file
     definitions = next(run.records([Document(file.name, file.below, span.head)]))
     assert isinstance(definitions, Rows)

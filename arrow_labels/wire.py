@@ -216,6 +216,22 @@ class SampleHead(Struct, gc=False):
     labels: dict[str, Raw] | None = None
 
 
+class SampleName(Struct, gc=False):
+    """What names a sample, and its labels not decoded."""
+
+    uuid: Raw = ABSENT
+    name: Raw = ABSENT
+    labels: dict[str, Raw] | None = None
+
+
+class LabelName(Struct, gc=False):
+    """What names a label, and when it was changed last."""
+
+    sample_uuid: str | None = None
+    labelset: str | None = None
+    updated_at: str | None = None
+
+
 class LabelHead(Struct, gc=False):
     """A label of which no more is decoded than its status."""
 
@@ -272,6 +288,8 @@ decode_release = msgspec.json.Decoder(Release).decode
 decode_dataset = msgspec.json.Decoder(Dataset).decode
 decode_sample = msgspec.json.Decoder(Sample).decode
 decode_sample_head = msgspec.json.Decoder(SampleHead).decode
+decode_sample_name = msgspec.json.Decoder(SampleName).decode
+decode_label_name = msgspec.json.Decoder(LabelName | None).decode
 decode_sample_attributes = msgspec.json.Decoder(SampleAttributes | Nothing | None).decode
 decode_label = msgspec.json.Decoder(Label | None).decode
 decode_label_head = msgspec.json.Decoder(LabelHead | None).decode

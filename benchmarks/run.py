@@ -24,6 +24,8 @@ PACKAGES: Final = (
     "pandas",
     "pyarrow",
     "duckdb",
+    "deltalake",
+    "pyiceberg",
     "polars",
     "numpy",
     "pillow",

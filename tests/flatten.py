@@ -342,7 +342,7 @@ COLUMNS = {
     "cameras": "sample_id sensor_index frame_index camera_index name url row col intrinsics tx ty tz "
     "qx qy qz qw distortion_model distortion camera_convention rotation extra",
     "labels": "sample_id labelset source label_type label_status format_version frame_count sensors "
-    "score rating created_at created_by updated_at updated_by reviewed_at reviewed_by extra",
+    "score rating created_at created_by updated_at updated_by reviewed_at reviewed_by content_hash extra",
     "frames": "sample_id labelset sensor_index sensor frame_index timestamp format_version image_attributes "
     "bitmap_url point_annotations extra",
     "segments": BLOCK + "area xmin ymin xmax ymax rle point_count",
@@ -581,7 +581,7 @@ def put_label(tables: Tables, label: Any, key: Object, names: Names, unit: str, 
             "format_version": row["format_version"],
             "links": target["attributes"].get("links"),
         }
-    row |= key | {"source": source, "frame_count": frame_count, "sensors": sensors}
+    row |= key | {"source": source, "frame_count": frame_count, "sensors": sensors, "content_hash": None}
     extra = "null" if label is None else extra_of(canonical_of("labels", row, beside), target)
     put(tables, "labels", row | {"extra": extra})
 

@@ -245,14 +245,18 @@ def encode_png(ids: Ids) -> bytes:
     return buffer.getvalue()
 
 
-def point_ids(scene: list[Track], frame: int, points: int = 400) -> list[int]:
-    """Give the id of each lidar point: runs of points on the objects there, and ground (0) between."""
+def point_ids(scene: list[Track], frame: int, points: int = 440) -> list[int]:
+    """Give the id of each lidar point: runs of points on the objects there, and ground (0) between.
+
+    The point cloud of a frame is the same whatever is labelled in it.
+    """
     rng = random.Random(f"points {frame}")
+    count = points + rng.randrange(20)
     ids: list[int] = []
     for track in scene:
         if present(track, frame):
             ids += [0] * rng.randrange(5, 25) + [track.id] * rng.randrange(3, 30)
-    return ids + [0] * (points + rng.randrange(20) - len(ids))
+    return ids + [0] * (count - len(ids))
 
 
 def geometry(kind: str, track: Track, frame: int, sequence: bool) -> Json:

@@ -11,11 +11,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from check_cases import example
+
+from arrow_labels.checks import RULES
 from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 TABLES = re.compile(r"(?<=<!-- tables -->\n).*?(?=<!-- /tables -->)", re.DOTALL)
+RULE_TABLE = re.compile(r"(?<=<!-- rules -->\n).*?(?=<!-- /rules -->)", re.DOTALL)
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 
 
@@ -30,6 +34,17 @@ def table_reference() -> str:
             lines.append(f"| `{field.name}` | `{type_}` | {text} |")
         parts.append("\n".join(lines) + "\n")
     return "".join(parts) + "\n"
+
+
+def rule_reference() -> str:
+    """The rules of `check_labels`, each with what it says of a label that breaks it."""
+    lines = ["\n| rule | severity | finds | example |", "| --- | --- | --- | --- |"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, rule in RULES.items():
+            found = example(name, Path(folder))
+            message = found["message"].replace("|", "\\|")
+            lines.append(f"| `{name}` | {rule.severity} | {rule.finds} | {message}. |")
+    return "\n".join(lines) + "\n\n"
 
 
 def run(code: str, names: dict[str, Any]) -> str:
@@ -74,6 +89,7 @@ def outputs(readme: str, folder: Path) -> list[tuple[str, str]]:
 def main() -> None:
     """Write what is made into the README."""
     text = TABLES.sub(lambda _: table_reference(), README.read_text())
+    text = RULE_TABLE.sub(lambda _: rule_reference(), text)
     folder = Path(tempfile.mkdtemp())
     for shown, printed in outputs(text, folder):
         if shown:

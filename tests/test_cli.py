@@ -17,14 +17,14 @@ from json_equal import difference
 from typer.testing import CliRunner
 
 import arrow_labels as al
-from arrow_labels import cli
+from arrow_labels import cli, formats
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, SCHEMAS
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 DATA = Path(__file__).parent / "data"
 STREET, DRIVE = str(DATA / "street"), str(DATA / "drive" / "release.json")
-COMMANDS = ("convert", "restore", "inspect", "schema")
+COMMANDS = ("convert", "restore", "inspect", "check", "schema")
 BAD = b'{"annotations": [{"id": "x", "category_id": 0}]}'
 GOOD = b'{"annotations": [{"id": 1, "category_id": 0}]}'
 SIGNATURE = "X-Amz-Signature=secret"
@@ -128,6 +128,44 @@ def test_convert_and_restore_give_the_same_json(task_type: str, tmp_path: Path) 
     assert difference(document, json.loads((tmp_path / "back.json").read_text())) is None
 
 
+@pytest.mark.parametrize("to", ["delta", "iceberg", "lance"])
+def test_lakehouses(to: str, tmp_path: Path) -> None:
+    """Convert, convert what changed, restore from what is found there."""
+    place = "test.labels" if to == "iceberg" else str(tmp_path / "lake")
+    options: list[object] = []
+    if to == "iceberg":
+        properties = {"uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"file://{tmp_path}/warehouse"}
+        options = [item for key, value in properties.items() for item in ("--lake-option", f"{key}={value}")]
+    made = run("convert", DRIVE, place, "--to", to, *options)
+    assert made.exit_code == 0
+    assert re.search(r"^cuboids +169$", made.stdout, re.MULTILINE)
+    assert_error(refused := run("convert", DRIVE, place, "--to", to, *options))
+    assert "--mode append, upsert or overwrite writes to tables" in refused.stderr
+    assert run("convert", DRIVE, place, "--to", to, "--mode", "upsert", *options, "--quiet").exit_code == 0
+    assert run("restore", place, tmp_path / "restored.json", *options).exit_code == 0
+    restored = json.loads((tmp_path / "restored.json").read_bytes())
+    assert difference(restored, json.loads(Path(DRIVE).read_bytes())) is None
+
+
+def test_parquet_that_is_added_to(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert run("convert", STREET, target, "--mode", "append", "--quiet").exit_code == 0
+    assert_error(refused := run("convert", STREET, target, "--mode", "append"))
+    assert "--mode upsert replaces them" in refused.stderr
+    result = run("convert", DRIVE, target, "--mode", "upsert")
+    assert re.search(r"^cuboids +169$", result.stdout, re.MULTILINE)
+    found = al.read_parquet(target)
+    assert found.labels.num_rows == al.read_labels([STREET, DRIVE]).labels.num_rows
+
+
+def test_lakehouses_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_error(run("convert", DRIVE, "lake", "--to", "iceberg"))
+    assert_error(run("convert", DRIVE, "nowhere.labels", "--to", "iceberg"))
+    assert_error(run("restore", "nowhere.labels", "restored.json"))
+    assert_error(run("restore", "lake", "restored.json", "--from", "delta"))
+
+
 def test_convert_options(tmp_path: Path) -> None:
     options = [
         "--task-type",
@@ -154,6 +192,49 @@ def test_convert_takes_several_sources(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(GOOD)
     assert run("convert", tmp_path / "a.json", tmp_path / "b.json", tmp_path / "out").exit_code == 0
     assert read_parquet(tmp_path / "out").labels["sample_id"].to_pylist() == ["a", "b"]
+
+
+def test_convert_goes_on_where_it_was(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.json", tmp_path / "out"
+    document = release("vector", samples=4)
+    source.write_text(json.dumps(document))
+    assert run("convert", source, target).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]}
+    count = al.read_labels(str(source)).labels.num_rows
+
+    result = run("convert", source, target, "--incremental")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines == [["labels", "number"], ["new", "0"], ["changed", "0"], ["removed", "0"], ["unchanged", str(count)]]
+    assert {path: path.stat().st_mtime_ns for path in [target, *target.rglob("*")]} == before
+
+    del document["dataset"]["samples"][1]
+    document["dataset"]["samples"][0]["labels"] = {"model": {"attributes": {"annotations": []}}}
+    source.write_text(json.dumps(document))
+    assert run("convert", source, target, "--incremental", "--removed", "keep", "--quiet").output == ""
+    assert read_parquet(target).samples.num_rows == 4
+    assert run("convert", source, target, "--incremental").exit_code == 0
+    assert read_parquet(target) == al.read_labels(str(source))
+    assert run("convert", source, tmp_path / "whole").exit_code == 0
+    assert read_parquet(target).labels.equals(read_parquet(tmp_path / "whole").labels)
+
+
+@pytest.mark.parametrize(
+    "options", [["--incremental", "--overwrite"], ["--incremental", "--table", "labels"], ["--removed", "keep"]]
+)
+def test_options_that_do_not_go_together(options: list[str], tmp_path: Path) -> None:
+    assert_error(run("convert", STREET, tmp_path / "out", *options), status=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_incremental_rejects_set_the_status(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.json").write_bytes(BAD)
+    (tmp_path / "in" / "good.json").write_bytes(GOOD)
+    for _ in range(2):
+        result = run("convert", tmp_path / "in", tmp_path / "out", "--incremental", "--on-error", "collect")
+        assert (result.exit_code, result.stderr) == (1, "1 record was rejected: table `rejects` says which and why\n")
+    assert_error(run("convert", tmp_path / "in", tmp_path / "out", "--incremental"))
 
 
 def test_quiet_prints_nothing(tmp_path: Path) -> None:
@@ -283,6 +364,17 @@ def test_schema() -> None:
         ("convert", STREET, "out", "--compression", "zip"),
         ("convert", STREET, "out", "--storage-option", "anon"),
         ("convert", STREET, "out", "--storage-option", "=1"),
+        ("convert", STREET, "out", "--to", "csv"),
+        ("convert", STREET, "out", "--mode", "merge"),
+        ("convert", STREET, "out", "--mode", "upsert", "--overwrite"),
+        ("convert", STREET, "out", "--incremental", "--mode", "upsert"),
+        ("convert", STREET, "out", "--incremental", "--to", "delta"),
+        ("convert", STREET, "out", "--incremental", "--workers", "2"),
+        ("convert", STREET, "out", "--to", "delta", "--mode", "upsert", "--overwrite"),
+        ("convert", STREET, "out", "--to", "delta", "--compression", "gzip"),
+        ("convert", STREET, "out", "--to", "delta", "--partition-by", "nonsense"),
+        ("convert", STREET, "out", "--partition-by", "labelset"),
+        ("restore", "out", "release.json", "--from", "csv"),
         ("restore", "out"),
         ("inspect", STREET, "--format", "xml"),
         ("schema", "nonsense"),
@@ -367,7 +459,7 @@ def test_storage_options_reach_the_file_system(tmp_path: Path, monkeypatch: pyte
         seen.append(given["storage_options"])
         return dict.fromkeys(al.SCHEMAS, 0)
 
-    monkeypatch.setattr(al, "convert_labels", keep)
+    monkeypatch.setattr(formats, "convert_labels", keep)
     options = ["anon=true", "key=a=b", 'client_kwargs={"region_name": "x"}', "token=abc"]
     given = [part for option in options for part in ("--storage-option", option)]
     assert run("convert", "x", tmp_path / "out", *given).exit_code == 0
@@ -472,7 +564,7 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
     status, printed = on_a_terminal("inspect", DRIVE, NO_COLOR="1")
     assert status == 0
-    assert "12,224" in printed
+    assert "13,515" in printed
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", printed)
 
 
@@ -480,20 +572,21 @@ SLOW = """
 import sys, time
 import arrow_labels as al
 from arrow_labels import cli
+from arrow_labels.write import convert
 
-def slow(source, **options):
+def slow(job, progress):
     yield al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
     print("reading", flush=True)
     time.sleep(60)
 
-al.iter_labels = slow
+convert.prepared = slow
 cli.main()
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
 def test_interrupted_in_the_middle(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", SLOW, "convert", "x", str(tmp_path / "out")]
+    arguments = [sys.executable, "-c", SLOW, "convert", str(DRIVE), str(tmp_path / "out")]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stderr is not None

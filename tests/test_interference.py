@@ -132,7 +132,7 @@ def test_one_file_of_many_that_vanishes(path: Path, count: int) -> None:
     items[3].unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("arrow_labels.read.resolve", lambda *_: iter(found))
-        with pytest.raises(al.FetchError, match="Expected a file that can be read, got .*No such file.* - at .*3.json"):
+        with pytest.raises(al.FetchError, match="Expected a file, got nothing - at .*3.json"):
             al.read_labels(items, workers=count)
         tables = al.read_labels(items, workers=count, on_error="collect")
     assert tables.labels["sample_id"].to_pylist() == ["0", "1", "2", "4"]

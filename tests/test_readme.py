@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from readme import README, TABLES, outputs, table_reference
+from readme import README, RULE_TABLE, TABLES, outputs, rule_reference, table_reference
 
 TEXT = README.read_text()
 
@@ -12,6 +12,12 @@ def test_the_table_reference_is_the_schema() -> None:
     found = TABLES.search(TEXT)
     assert found is not None
     assert found.group() == table_reference()
+
+
+def test_the_rule_reference_is_the_rules() -> None:
+    found = RULE_TABLE.search(TEXT)
+    assert found is not None
+    assert found.group() == rule_reference()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:duckdb")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from scripts import chatter, children, fail, fail_oddly, in_session, leave, left
 
 import arrow_labels as al
 from arrow_labels import processes, sources, spans, workers
+from arrow_labels.changes import Changes
 
 LABEL = {"annotations": [{"id": 1, "category_id": 0, "type": "bbox", "points": [[1, 2], [3, 4]]}]}
 
@@ -156,12 +158,38 @@ def test_any_source_is_converted_as_by_one_process(
         patch.setattr(workers, "LEAST_SPAN", span)
         patch.setattr(workers, "run", in_this_process)
         rows = al.convert_labels(source, target, on_error="collect", workers=2)
-    one = al.read_labels(source, on_error="collect", workers=1)
+    one = al.LabelTables.concat(al.iter_labels(source, on_error="collect", changes=Changes()))
     assert rows == {name: table.num_rows for name, table in one}
-    assert al.read_parquet(target) == one
+    converted = al.read_parquet(target)
+    assert converted == one
+    assert converted.labels.equals(one.labels)  # with their hashes
+    before = {path: path.stat() for path in target.rglob("*")}
+    with suppress(al.SchemaError):  # a label that stands twice
+        al.update_parquet(source, target, on_error="collect")
+    assert {path: path.stat() for path in target.rglob("*")} == before
     for name, table in one:  # Other engines read files in the order of their names.
         by_name = pa.concat_tables(map(pq.read_table, sorted((target / name).iterdir())))
         assert by_name.cast(table.schema).equals(table)
+
+
+def test_what_processes_write_is_added(tmp_path: Path) -> None:
+    document = release("image-vector-sequence", seed=5, samples=6)
+    samples = document["dataset"]["samples"]
+    for number, found in enumerate((samples[:4], samples[3:])):
+        whole = document | {"dataset": document["dataset"] | {"samples": found}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(whole))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "run", in_this_process)
+        for count in (1, 2):
+            target = tmp_path / f"by {count}"
+            for number, mode in enumerate(("append", "upsert")):
+                al.convert_labels(tmp_path / f"{number}.json", target, mode=mode, workers=count)  # type: ignore[arg-type]
+            with pytest.raises(al.TargetError, match="Expected labels that are not there yet"):
+                al.convert_labels(tmp_path / "0.json", target, mode="append", workers=count)
+    one, two = (al.read_parquet(tmp_path / f"by {count}") for count in (1, 2))
+    assert one == two
+    assert one.labels.equals(two.labels)
+    assert one.samples["sample_id"].to_pylist() == [sample["uuid"] for sample in samples]
 
 
 def divided(path: Path, is_guessed: bool) -> Any:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from arrow_labels.decode.documents import CHUNK_BYTES, Document, OnError, Reader
+from arrow_labels.decode.documents import CHUNK_BYTES, Document, OnError, Reader, Selects
 from arrow_labels.decode.values import NANOSECONDS
 from arrow_labels.decode.wanted import COLUMNS, Keep, Wanted
 from arrow_labels.errors import DecodeError
@@ -90,6 +90,7 @@ def reader(
     tables: Collection[str] | Wanted | None,
     on_error: OnError,
     chunk_bytes: int = CHUNK_BYTES,
+    selects: Selects | None = None,
 ) -> Reader:
     """A `Reader` with these options, checked; `tables` may say what of them is wanted."""
     if task_type is not None and task_type not in TASK_TYPES:
@@ -108,7 +109,8 @@ def reader(
         tables = Wanted(COLUMNS if tables is None else {name: COLUMNS[name] for name in {*tables, "rejects"}})
     if labelsets is not None:
         tables = tables.only("labelset", labelsets)
-    return Reader(task_type, NANOSECONDS[timestamp_unit], tables, on_error, min(chunk_bytes, CHUNK_BYTES))
+    size = min(chunk_bytes, CHUNK_BYTES)
+    return Reader(task_type, NANOSECONDS[timestamp_unit], tables, on_error, size, selects=selects)
 
 
 def _documents(documents: Iterable[Any]) -> Iterator[Document]:

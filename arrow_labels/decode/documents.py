@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 from msgspec import Raw
@@ -63,6 +63,18 @@ class Record:
     sample_id: str | None = None
     labelset: str = GROUND_TRUTH
     failed: DecodeError | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Hash of the label's content, by labelset; empty where none are asked for."""
+
+
+class Selects(Protocol):
+    """Says which documents and records to decode, and what their content hashes are."""
+
+    def knows(self, reader: Reader, document: Document) -> bool:
+        """Whether a document need not be decoded at all."""
+
+    def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
+        """What of a record is to be decoded."""
 
 
 @dataclass
@@ -77,6 +89,7 @@ class Reader:
     sample_ids: dict[str, int] = field(default_factory=dict)
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
+    selects: Selects | None = None
     check: Callable[[], None] = _nothing
     """Raises if the bytes that are read are no longer those that they were."""
 
@@ -84,31 +97,48 @@ class Reader:
         """Record batches, each with the bytes of JSON that it came from."""
         return self.columns(self.records(documents))
 
-    def columns(self, records: Iterable[Record | Rows]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+    def columns(self, records: Iterable[Record | Rows | int]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
         """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
-        size = 0
+        size, known = 0, 0
         for item in records:
+            if isinstance(item, int):
+                known += item
+                continue
             if isinstance(item, Rows):
-                if chunk:
-                    yield size, self._chunk(chunk, categories)
-                    chunk, size = [], 0
+                if chunk or known:
+                    yield size + known, self._chunk(chunk, categories)
+                    chunk, size, known = [], 0, 0
                 categories = item.categories
                 yield 0, item.batches(checked=False)
                 continue
-            chunk.append(item)
-            size += len(memoryview(item.raw))
+            length = len(memoryview(item.raw))
+            selected: Record | None = item
+            if self.selects is not None and item.failed is None:
+                selected = self.selects.select(self, item, categories)
+            if selected is None:
+                known += length
+                continue
+            chunk.append(selected)
+            size += length
             if size >= self.chunk_bytes:
-                yield size, self._chunk(chunk, categories)
-                chunk, size = [], 0
-        if chunk:
-            yield size, self._chunk(chunk, categories)
+                yield size + known, self._chunk(chunk, categories)
+                chunk, size, known = [], 0, 0
+        if chunk or known:
+            yield size + known, self._chunk(chunk, categories)
 
-    def records(self, documents: Iterable[Document]) -> Iterator[Record | Rows]:
-        """The records of all documents; before and after those of a release, its definitions (empty after)."""
+    def records(self, documents: Iterable[Document]) -> Iterator[Record | Rows | int]:
+        """The records of all documents; before and after those of a release, its definitions (empty after).
+
+        For a document that need not be decoded, its bytes.
+        """
         for document in documents:
             self.check = document.check or _nothing
+            if self.selects is not None and self.selects.knows(self, document):
+                yield len(cast(bytes, document.data))
+                self.check()
+                continue
             try:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
@@ -205,12 +235,12 @@ class Reader:
             self._add_sample(rows, record, parsed, careful)
             return
         label = parsed.label
-        sample_id = self._name_label(record, label and label.sample_uuid, label and label.labelset)
-        self._try_label(rows, record.source, sample_id, record.labelset, lambda: parsed)
+        sample_id = self.name_label(record, label and label.sample_uuid, label and label.labelset)
+        self._try_label(rows, record, sample_id, record.labelset, lambda: parsed)
 
     def _add_sample(self, rows: Rows, record: Record, parsed: ParsedSample, careful: bool) -> None:
         sample = parsed.sample
-        sample_id = self._name_sample(record, sample.uuid, sample.name)
+        sample_id = self.name_sample(record, sample.uuid, sample.name)
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
@@ -218,19 +248,21 @@ class Reader:
         labels = (self.wanted.labels and sample.labels) or {}
         for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
             make = partial(_parsed_label, labels[labelset], self.wanted, careful)
-            self._try_label(rows, record.source, sample_id, labelset, make)
+            self._try_label(rows, record, sample_id, labelset, make)
 
     def _try_label(
-        self, rows: Rows, source: str | None, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
+        self, rows: Rows, record: Record, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
     ) -> None:
         mark = rows.mark()
         try:
             parsed = parse()
             if parsed is not None:
-                add_label(rows, Place(source, sample_id, labelset, self.task_type, self.unit), parsed)
+                hashed = record.hashes.get(labelset)
+                place = Place(record.source, sample_id, labelset, self.task_type, self.unit, hashed)
+                add_label(rows, place, parsed)
         except DecodeError as error:
             rows.reset(mark)
-            self._fail(rows, error, source, sample_id, labelset)
+            self._fail(rows, error, record.source, sample_id, labelset)
 
     def _name(self, record: Record) -> None:
         """Give a record its keys by its members, if it has any, without decoding it."""
@@ -241,16 +273,18 @@ class Reader:
             return
         names = [name if isinstance(name, str) else None for name in found]
         if record.kind == "sample":
-            self._name_sample(record, *names)
+            self.name_sample(record, *names)
         else:
-            self._name_label(record, *names)
+            self.name_label(record, *names)
 
-    def _name_sample(self, record: Record, uuid: str | None, name: str | None) -> str:
+    def name_sample(self, record: Record, uuid: str | None, name: str | None) -> str:
+        """Give a sample its id, unless it has one: a name, with a number if a sample of that name stood before."""
         if record.sample_id is None:
-            record.sample_id = self._unique(_first(uuid, name, record.place))
+            record.sample_id = self.unique_sample(_first(uuid, name, record.place))
         return record.sample_id
 
-    def _name_label(self, record: Record, sample_uuid: str | None = None, labelset: str | None = None) -> str:
+    def name_label(self, record: Record, sample_uuid: str | None = None, labelset: str | None = None) -> str:
+        """Give a lone label its keys, unless it has them; a number if a label of that name stood before."""
         if record.sample_id is None:
             record.labelset = _first(labelset, GROUND_TRUTH)
             name, number = _first(sample_uuid, record.place), 1
@@ -261,10 +295,11 @@ class Reader:
             self.label_keys.add((record.sample_id, record.labelset))
         return record.sample_id
 
-    def _unique(self, name: str) -> str:
+    def unique_sample(self, name: str) -> str:
+        """The id of a sample: its name, with a number if a sample of that name stood before."""
         number = self.sample_ids.get(name, 0) + 1
         self.sample_ids[name] = number
-        return name if number == 1 else self._unique(f"{name}#{number}")
+        return name if number == 1 else self.unique_sample(f"{name}#{number}")
 
     def _fail(
         self,

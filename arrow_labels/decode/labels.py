@@ -94,6 +94,7 @@ class Place(NamedTuple):
     labelset: str
     task_type: str | None
     unit: int
+    content_hash: str | None = None
 
 
 def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
@@ -109,7 +110,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
     label = parsed.label
     key = (place.sample_id, place.labelset)
     if label is None:
-        row = (*key, place.source, place.task_type, *[None] * 12, "null")
+        row = (*key, place.source, place.task_type, *[None] * 12, place.content_hash, "null")
         out.rows["labels"].append(row)
         return
     document = members(label, "attributes") if parsed.document is None else dict(parsed.document)
@@ -163,6 +164,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
             label.updated_by,
             times["reviewed_at"],
             label.reviewed_by,
+            place.content_hash,
             extra_text(canonical, document),
         )
     )

@@ -49,16 +49,17 @@ def members(texts: pl.Series, wanted: Mapping[str, Wanted]) -> pl.DataFrame:
     type than that of the column. A string column takes any value: what is not a string as its JSON text.
     """
     encoded = texts.cast(pl.String).to_arrow().dictionary_encode()
-    objects = _objects(encoded.dictionary.to_pylist())
+    read = objects(encoded.dictionary.to_pylist())
     places = pl.Series(encoded.indices)
     made = {
-        column: _column([found.get(name, _ABSENT) for found in objects], dtype).gather(places)
+        column: _column([found.get(name, _ABSENT) for found in read], dtype).gather(places)
         for column, (name, dtype) in wanted.items()
     }
     return pl.DataFrame(made)
 
 
-def _objects(texts: list[str]) -> list[dict[str, Raw]]:
+def objects(texts: list[str]) -> list[dict[str, Raw]]:
+    """The members of JSON objects; none of a text that is no JSON object."""
     lines = "\n".join(texts)
     if lines.count("\n") == len(texts) - 1:
         try:

@@ -9,16 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.read import prepare, prepared
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.spans import weight
 from arrow_labels.workers import Progress, Sink, is_everywhere, shared
-from arrow_labels.write.folder import Folder, Mode, Part, open_folder, replace_folder
-from arrow_labels.write.parquet import checked, write_part
+from arrow_labels.write.folder import Folder, Part
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, WriteMode, checked, put, write_part
 
 _BATCH_BYTES: Final = 16 << 20
-"""JSON that a process holds as tables at once; row groups are as large as ever."""
+"""JSON that a process holds as tables at once; row groups may be larger."""
 _SPANS: Final = 4
 """Spans for each process: more make better use of all, fewer make larger files."""
 _MOST_SPAN: Final = 1 << 30
@@ -28,12 +29,13 @@ def convert_labels(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    mode: Mode = "error",
+    mode: WriteMode = "error",
+    removed: Removed = "keep",
     workers: int | None = None,
     compression: str = "zstd",
     compression_level: int | None = None,
     row_group_rows: int = 1 << 20,
-    row_group_bytes: int = 64 << 20,
+    row_group_bytes: int = ROW_GROUP_BYTES,
     task_type: str | None = None,
     timestamp_unit: TimestampUnit = "ns",
     labelsets: Collection[str] | None = None,
@@ -47,13 +49,14 @@ def convert_labels(
     """Turn label JSON into a folder of Parquet files, all or nothing, in bounded memory.
 
     What ``write_parquet(iter_labels(source), target)`` does, but with `workers` each of them writes files of its own:
-    `TABLE/part-00000.parquet`, `TABLE/part-00001.parquet`, …, in the order of the source.
+    `TABLE/part-00000.parquet`, `TABLE/part-00001.parquet`, …, in the order of the source. Labels have a `content_hash`,
+    from which `update_parquet` goes on; row groups are as small as it makes them.
 
     Parameters
     ----------
     source, task_type, timestamp_unit, labelsets, tables, on_error, masks, mask_options, workers, progress
         As in `iter_labels`.
-    target, mode, compression, compression_level, row_group_rows, row_group_bytes
+    target, mode, removed, compression, compression_level, row_group_rows, row_group_bytes
         As in `write_parquet`.
     storage_options : dict, optional
         Options of the fsspec file systems of source and target.
@@ -61,11 +64,11 @@ def convert_labels(
     Returns
     -------
     dict of str to int
-        How many rows each table has.
+        How many rows each table got from the source.
 
     Raises
     ------
-    TargetError
+    TargetError, SchemaError
         As in `write_parquet`.
     FetchError, DecodeError, BitmapError, WorkerError
         As in `iter_labels`; nothing is left of what was written.
@@ -79,7 +82,7 @@ def convert_labels(
     >>> al.read_parquet("memory://converted") == al.read_labels(label)
     True
     """
-    limits, codec = checked(mode, compression, compression_level, row_group_rows, row_group_bytes)
+    limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     found: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
 
     def write(folder: Folder, file: str) -> dict[str, list[Part]]:
@@ -95,6 +98,7 @@ def convert_labels(
             masks=masks,
             mask_options=mask_options,
             workers=workers,
+            changes=Changes(),
         )
         if job.files is None or not is_everywhere(folder.fs):
             found.update(write_part(prepared(job, progress), folder, file, limits, codec))
@@ -113,5 +117,5 @@ def convert_labels(
                     found[name] += part
         return found
 
-    replace_folder(open_folder(target, storage_options), mode, write)
+    put(write, target, storage_options, mode, removed, limits, codec)
     return {name: sum(part.rows for part in parts) for name, parts in found.items()}

@@ -4,10 +4,11 @@
 if it has a manifest and the files that it names are there; nothing else is read.
 
 * A **local** folder is written under the hidden name ``.NAME.partial-TOKEN`` beside the target, brought to the disk
-  (fsync), and renamed. To overwrite, the old folder is renamed to ``.NAME.replaced-TOKEN`` before that, and deleted
-  after it. A process that is killed leaves the target as it was, or the new one; killed between the two renames it
-  leaves no target, and reading says under which names both folders lie. What killed processes leave under hidden names
-  is in nobody's way, and is for people to delete: it might be a write that is under way.
+  (fsync), and renamed. To overwrite, it trades places with the old folder in one step, and that is deleted: a process
+  that is killed leaves the target as it was, or the new one. Where the system cannot do that (it takes Linux, and most
+  of its file systems), the old folder is renamed to ``.NAME.replaced-TOKEN`` before; killed between the two renames, a
+  process leaves no target, and reading says under which names both folders lie. What killed processes leave under
+  hidden names is in nobody's way, and is for people to delete: it might be a write that is under way.
 * **Elsewhere** (object stores) nothing can be renamed, so files are written where they shall be, under names of their
   own where there are files already. The manifest, put in one request, is the moment at which the new files take the
   place of the old ones; those are deleted after it. A process that is killed leaves files that no manifest names:
@@ -21,12 +22,14 @@ A disk that is full, or any other error, deletes what was written and leaves the
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +53,7 @@ _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
 WRITABLE: Final = "a folder that can be written"
 READABLE: Final = "a folder that can be read"
+_HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag of `renameat2`.
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AGAIN: Final = 'write it again with mode="overwrite"'
 
@@ -110,6 +114,32 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
     else:
         _write_in_place(folder, mode, write)
     _LOG.info("%s is complete after %.1f s", folder.url, time.perf_counter() - start)
+
+
+def is_vacant(folder: Folder) -> bool:
+    """Whether there is no folder, nothing in it, or only what a killed process left of its first write."""
+    with as_target_error(READABLE, folder.url):
+        found = _sizes(folder)
+    return not found or (_MARKER in found and MANIFEST not in found)
+
+
+def current(folder: Folder) -> Manifest:
+    """The manifest of a complete folder that rows can be added to.
+
+    Raises
+    ------
+    TargetError
+        There is no folder, or it is not complete.
+    SchemaError
+        It is of another version of the schema.
+    """
+    manifest = complete(folder)
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise SchemaError(
+            f"Expected schema version {SCHEMA_VERSION} to add to, got {manifest.schema_version} - in {folder.url}: "
+            f"{_AGAIN}"
+        )
+    return manifest
 
 
 def complete(folder: Folder) -> Manifest:
@@ -279,6 +309,9 @@ def _rename(new: Path, path: Path, old: Path, mode: Mode) -> None:
             path.rmdir()
         new.rename(path)
         return
+    if path.exists() and _exchange(new, path):
+        new.rename(old)
+        return
     with suppress(FileNotFoundError):
         path.rename(old)
     try:
@@ -287,6 +320,14 @@ def _rename(new: Path, path: Path, old: Path, mode: Mode) -> None:
         if old.exists():
             old.rename(path)
         raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders trade places in one step; whether the system could."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def _sync(path: Path) -> None:

@@ -15,30 +15,15 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
-from arrow_labels.schema import LABEL_KEY, METADATA, SCHEMA_VERSION, SCHEMAS
+from arrow_labels.schema import METADATA, SCHEMA_VERSION, SCHEMAS
 from arrow_labels.sources import hides_options, reason, shown
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
 
 LanceMode = Literal["error", "append", "overwrite", "upsert"]
 
 _MODES: Final = ("error", "append", "overwrite", "upsert")
-_REPLACED_BY: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("datasets", "categories", "attribute_specs"), ("dataset",)),
-    **dict.fromkeys(("samples", "sample_frames", "cameras"), ("sample_id",)),
-    **dict.fromkeys(("labels", "frames", "segments", "vectors", "cuboids", "links", "findings"), LABEL_KEY),
-    "rejects": ("source",),
-}
-"""The columns by which an upsert replaces the rows of each table."""
-_KEYS_FROM: Final = {
-    ("dataset",): ("datasets", "categories", "attribute_specs"),
-    ("sample_id",): ("samples", "sample_frames", "cameras"),
-    LABEL_KEY: ("labels", "frames", "segments", "vectors", "cuboids", "links", "findings"),
-    ("source",): ("datasets", "labels", "rejects"),
-}
-"""For each of those, the tables whose rows say what is written."""
 _ATTEMPTS: Final = 20
-
-_Keys = dict[tuple[str, ...], set[tuple[str | None, ...]]]
 
 
 @hides_options
@@ -95,13 +80,13 @@ def write_lance(
         how[name] = "create" if dataset is None else "overwrite" if mode == "overwrite" else "append"
         if dataset is not None and mode == "error":
             raise TargetError(
-                f'Expected no tables, got `{name}.lance` - in {shown(url)}: mode="overwrite" replaces them, '
-                f'"upsert" replaces labels in them'
+                f"Expected no tables, got `{name}.lance` - in {shown(url)}: "
+                'mode="append", "upsert" or "overwrite" writes to tables that are there'
             )
         if dataset is not None and mode != "overwrite":
             _check(dataset.schema, name, url)
     fragments: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
-    keys: _Keys = {columns: set() for columns in _KEYS_FROM}
+    keys: Keys = {}
     for part in [tables] if isinstance(tables, LabelTables) else tables:
         if not isinstance(part, LabelTables):
             raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
@@ -115,10 +100,10 @@ def write_lance(
                         storage_options=options,
                     )
         if mode == "upsert":
-            _collect(keys, part)
+            keys = merge_keys(keys, part)
     for name in SCHEMAS:
         with _as_target_error("tables that can be written", url):
-            _commit(url, name, mode, fragments[name], keys[_REPLACED_BY[name]], options)
+            _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
 
 
 @hides_options
@@ -218,19 +203,13 @@ def _check(schema: pa.Schema, name: str, url: str) -> None:
         raise SchemaError(f"{error} - in `{name}.lance` of {shown(url)}") from None
 
 
-def _collect(keys: _Keys, part: LabelTables) -> None:
-    """Add the keys of what is written."""
-    for columns, names in _KEYS_FROM.items():
-        rows = pa.concat_tables([part[name].select(columns).replace_schema_metadata() for name in names])
-        once = rows.group_by(list(columns), use_threads=False).aggregate([])
-        keys[columns].update(zip(*(once[column].to_pylist() for column in columns), strict=True))
-
-
-def _predicate(columns: tuple[str, ...], keys: set[tuple[str | None, ...]]) -> str:
+def _predicate(keys: pa.Table | None) -> str:
     """SQL that holds for the rows of these keys: ``(labelset = … AND sample_id IN (…)) OR …``."""
-    *others, last = reversed(columns)
+    if keys is None:
+        return ""
+    *others, last = reversed(keys.column_names)
     groups: dict[tuple[str | None, ...], list[str | None]] = {}
-    for first, *rest in keys:
+    for first, *rest in zip(*(column.to_pylist() for column in keys.columns), strict=True):
         groups.setdefault(tuple(reversed(rest)), []).append(first)
     return " OR ".join(
         " AND ".join(
@@ -251,7 +230,7 @@ def _commit(
     name: str,
     mode: LanceMode,
     fragments: list[Any],
-    keys: set[tuple[str | None, ...]],
+    keys: pa.Table | None,
     options: dict[str, str] | None,
 ) -> None:
     """Make the fragments of a table count; again, if another commit came in between."""
@@ -272,7 +251,7 @@ def _commit(
             if dataset is None or mode == "overwrite":
                 operation: Any = lance.LanceOperation.Overwrite(SCHEMAS[name], fragments)
             elif mode == "upsert":
-                operation = _replacing(dataset, fragments, _predicate(_REPLACED_BY[name], keys))
+                operation = _replacing(dataset, fragments, _predicate(keys))
             else:
                 operation = lance.LanceOperation.Append(fragments)
             lance.LanceDataset.commit(

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, get_args
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,19 +29,34 @@ from arrow_labels.write.folder import (
     READABLE,
     WRITABLE,
     Folder,
-    Mode,
+    Manifest,
     Part,
+    Write,
     as_target_error,
     complete,
     create,
+    current,
+    is_vacant,
     open_folder,
     replace_folder,
 )
+from arrow_labels.write.owners import Key, Tables, given_owners
+from arrow_labels.write.upsert import Writing, insert
+
+WriteMode = Literal["error", "overwrite", "append", "upsert"]
+Removed = Literal["keep", "delete"]
+
+ROW_GROUP_BYTES: Final = 4 << 20
+"""Row groups of this size cost no more than large ones, and an update writes few of them again."""
 
 _LOG: Final = logging.getLogger(__name__)
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
+_SINCE: Final = {"labels": {"content_hash": 2}}
+"""The version of the schema that a column came with, where that is not the first."""
 _WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
+_SMALL: Final = 32
+"""A row group whose file bytes are this part of the most bytes in memory is a small one."""
 
 
 class Limits(NamedTuple):
@@ -53,7 +71,8 @@ def write_parquet(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
     *,
-    mode: Mode = "error",
+    mode: WriteMode = "error",
+    removed: Removed = "keep",
     compression: str = "zstd",
     compression_level: int | None = None,
     row_group_rows: int = 1 << 20,
@@ -69,8 +88,14 @@ def write_parquet(
     target : str or path
         Folder: a path or any fsspec URL. It gets ``TABLE/part-00000.parquet`` for every table (with a token in the name
         where an object store has files already) and ``_arrow_labels.json``, which says that they are complete.
-    mode : {"error", "overwrite"}
-        Refuse a target that has something in it, or replace its tables once the new ones are complete.
+    mode : {"error", "overwrite", "append", "upsert"}
+        Refuse a target that has something in it; replace its tables once the new ones are complete; add labels to what
+        it holds, none of which may be there; or add labels and replace those that are there. With the last two, samples
+        and definitions of a dataset that are there are replaced by those that are given, `rejects` are those that are
+        given, and row groups without a change stay as they are: nothing is touched if nothing changes.
+    removed : {"keep", "delete"}
+        With ``mode="upsert"``: what becomes of labels and samples of the target that are not among the given ones.
+        If they are kept, so is their place; if not, the target gets the order of the given ones.
     compression : {"zstd", "snappy", "gzip", "brotli", "lz4", "none"}
         Codec of all columns.
     compression_level : int, optional
@@ -85,7 +110,9 @@ def write_parquet(
     TargetError
         The target has something in it (with ``mode="error"``), or something that is no table (with
         ``mode="overwrite"``): both before any input is consumed. Or it cannot be written. An error of the input goes
-        through as it is, and nothing is left of what was written.
+        through as it is, and nothing is left of what was written. Or a label is there already (with ``mode="append"``).
+    SchemaError
+        The target is of another version of the schema, or a label stands twice (with "append" and "upsert").
 
     Examples
     --------
@@ -96,24 +123,66 @@ def write_parquet(
     >>> read_parquet("memory://written") == tables
     True
     """
+    limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     parts = [tables] if isinstance(tables, LabelTables) else tables
-    limits, codec = checked(mode, compression, compression_level, row_group_rows, row_group_bytes)
-    folder = open_folder(target, storage_options)
-    replace_folder(folder, mode, lambda new, file: write_part(parts, new, file, limits, codec))
+    write = partial(write_part, parts, limits=limits, codec=codec)
+    put(write, target, storage_options, mode, removed, limits, codec)
 
 
 def checked(
-    mode: str, compression: str, compression_level: int | None, row_group_rows: int, row_group_bytes: int
+    compression: str, compression_level: int | None, row_group_rows: int, row_group_bytes: int
 ) -> tuple[Limits, dict[str, Any]]:
     """Options of `write_parquet`, as `write_part` takes them."""
-    if mode not in ("error", "overwrite"):
-        raise ValueError(f'mode: expected "error" or "overwrite", got {mode!r}')
     if compression not in _CODECS:
         raise ValueError(f"compression: expected one of {', '.join(_CODECS)}, got {compression!r}")
     for name, value in (("row_group_rows", row_group_rows), ("row_group_bytes", row_group_bytes)):
         if value < 1:
             raise ValueError(f"{name}: expected a positive number, got {value}")
     return Limits(row_group_rows, row_group_bytes), {"compression": compression, "compression_level": compression_level}
+
+
+def put(
+    write: Write,
+    target: str | os.PathLike[str],
+    storage_options: dict[str, Any] | None,
+    mode: WriteMode,
+    removed: Removed,
+    limits: Limits,
+    codec: dict[str, Any],
+) -> None:
+    """Put tables into a folder, as `write_parquet` does in each mode."""
+    if mode not in get_args(WriteMode):
+        raise ValueError(f'mode: expected "error", "overwrite", "append" or "upsert", got {mode!r}')
+    if removed not in ("keep", "delete") or (removed == "delete" and mode != "upsert"):
+        raise ValueError(f'removed: expected "keep", or with mode="upsert" "delete", got {removed!r}')
+    folder = open_folder(target, storage_options)
+    if mode in ("error", "overwrite") or is_vacant(folder):
+        replace_folder(folder, "overwrite" if mode == "overwrite" else "error", write)
+        return
+    keep = removed == "keep"
+    owners = partial(given_owners, url=folder.url, may_hold=mode == "upsert", keep=keep)
+    add(write, folder, current(folder), owners, keep, limits, codec)
+
+
+def add(
+    write: Write,
+    folder: Folder,
+    manifest: Manifest,
+    owners: Callable[[Tables, Tables], dict[Key, pl.DataFrame]],
+    keep: bool,
+    limits: Limits,
+    codec: dict[str, Any],
+) -> bool:
+    """Add tables to a complete folder, as `insert` does; they wait in a temporary folder until all are there."""
+
+    def divided(name: str, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        return (group for _, group in row_groups((LabelTables(**{name: table}) for table in tables), limits))
+
+    with tempfile.TemporaryDirectory(prefix="arrow-labels-") as name:
+        waiting = open_folder(name, None)
+        written = write(waiting, "part-00000.parquet")
+        writing = Writing(divided, limits.bytes // _SMALL, codec)
+        return insert(folder, manifest, (waiting, written), owners, keep, writing)
 
 
 @hides_options
@@ -165,7 +234,7 @@ def read_parquet(
     found = {}
     for name in (name for name in SCHEMAS if name in chosen):
         _LOG.debug("reading %s of %s", name, folder.url)
-        parts = [_read(folder, name, part) for part in manifest.tables[name]]
+        parts = [_read(folder, name, part, manifest.schema_version) for part in manifest.tables[name]]
         found[name] = pa.concat_tables([SCHEMAS[name].empty_table(), *parts])
     # Some tables may come from the old write and some from a new one, whose files can even have the same sizes.
     if complete(folder).write_id != manifest.write_id:
@@ -196,7 +265,7 @@ def write_part(
         with as_target_error(WRITABLE, folder.url):
             for name in always:
                 begin(name)
-        for name, group in _row_groups(parts, limits):
+        for name, group in row_groups(parts, limits):
             with as_target_error(WRITABLE, folder.url):
                 if name not in writers:
                     begin(name)
@@ -219,7 +288,7 @@ def _close(item: Any) -> None:
         item.close()
 
 
-def _row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
+def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:
     """The rows of all parts as row groups, each with the name of its table."""
     waiting: dict[str, list[pa.RecordBatch]] = {name: [] for name in SCHEMAS}
     rows, size = dict.fromkeys(SCHEMAS, 0), dict.fromkeys(SCHEMAS, 0)
@@ -258,14 +327,15 @@ def _fitting(batch: pa.RecordBatch, rows: int, size: int) -> int:
     return bisect_right(lengths, size, key=lambda length: batch.slice(0, length).nbytes)
 
 
-def _read(folder: Folder, name: str, part: Part) -> pa.Table:
+def _read(folder: Folder, name: str, part: Part, version: int) -> pa.Table:
     """Read a part, after a look at its columns."""
     try:
         with (
             as_target_error(READABLE, folder.url),
             pq.ParquetFile(f"{folder.path}/{part.file}", filesystem=folder.fs) as file,
         ):
-            LabelTables(**{name: file.schema_arrow.empty_table()})  # Refuses other columns before they are read.
+            # Refuses other columns before they are read.
+            LabelTables(**{name: _completed(file.schema_arrow.empty_table(), name, version)})
             # One row group after the other: a column of lists that is read whole overflows at 2**31 items.
             groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
     except SchemaError as error:
@@ -275,7 +345,19 @@ def _read(folder: Folder, name: str, part: Part) -> pa.Table:
             f"Expected `{part.file}` to be Parquet, got {type(error).__name__}: {error} - in {folder.url}"
         ) from error
     # Parquet calls the items of lists `element`.
-    table = pa.concat_tables([SCHEMAS[name].empty_table(), *(group.cast(SCHEMAS[name]) for group in groups)])
+    table = pa.concat_tables(
+        [SCHEMAS[name].empty_table(), *(_completed(group, name, version).cast(SCHEMAS[name]) for group in groups)]
+    )
     if table.num_rows != part.rows:
         raise TargetError(f"Expected {part.rows:,} rows in `{part.file}`, got {table.num_rows:,} - in {folder.url}")
+    return table
+
+
+def _completed(table: pa.Table, name: str, version: int) -> pa.Table:
+    """A table with the columns that came after the version of the schema that it was written with; they are null."""
+    schema = SCHEMAS[name]
+    for column, since in _SINCE.get(name, {}).items():
+        if version < since and column not in table.column_names:
+            field = schema.field(column)
+            table = table.add_column(schema.get_field_index(column), field, pa.nulls(table.num_rows, field.type))
     return table

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from strategies import releases
 
 import arrow_labels as al
-from arrow_labels.schema import SCHEMAS
+from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 
 EMPTY = al.LabelTables()
 
@@ -222,7 +222,7 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
         al.read_lance(tmp_path)
     newer = SCHEMAS["links"].empty_table().replace_schema_metadata({"arrow_labels": "99"})
     lance.write_dataset(newer, str(tmp_path / "links.lance"), mode="overwrite")
-    with pytest.raises(al.SchemaError, match="Expected schema version 1 or older, got 99"):
+    with pytest.raises(al.SchemaError, match=f"Expected schema version {SCHEMA_VERSION} or older, got 99"):
         al.read_lance(tmp_path)
     al.write_lance(EMPTY, tmp_path, mode="overwrite")
     assert al.read_lance(tmp_path) == EMPTY

@@ -24,12 +24,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from generate import TASK_TYPES, release
 from hypothesis import given, settings
 from json_equal import difference
+from killed import Killed, in_order, kill_at
 from strategies import releases
 
 import arrow_labels as al
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.write import parquet
+from arrow_labels.write import folder, parquet
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 MANIFEST = "_arrow_labels.json"
@@ -399,28 +400,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 # --- killed half-way
 
 
-class Killed(BaseException):
-    """Nothing that the process does after this has an effect."""
-
-
-def kill_at(step: int, monkeypatch: pytest.MonkeyPatch, places: list[tuple[Any, str]]) -> list[str]:
-    """Let the process end at a step: of all functions that change something, this call and all after it do not."""
-    done: list[str] = []
-
-    def wrap(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if len(done) >= step:
-                raise Killed
-            done.append(name)
-            return function(*args, **kwargs)
-
-        return call
-
-    for owner, name in places:
-        monkeypatch.setattr(owner, name, wrap(getattr(owner, name), name))
-    return done
-
-
 def after_each_step(
     target: str, mode: Any, places: list[tuple[Any, str]], before: Callable[[], None]
 ) -> Iterator[al.LabelTables | TargetError]:
@@ -448,17 +427,14 @@ def outcome(found: al.LabelTables | TargetError) -> str:
     return "old" if found == OLD else "new" if found == NEW else "mixed"
 
 
-def in_order(outcomes: list[str], *expected: str) -> bool:
-    """Whether the outcomes are these, one after the other, without a way back."""
-    return [name for place, name in enumerate(outcomes) if outcomes[place - 1 : place] != [name]] == list(expected)
-
-
 LOCAL_STEPS = [(os, "mkdir"), (os, "rename"), (os, "rmdir"), (os, "unlink"), (os, "fsync"), (Path, "write_bytes")]
 MEMORY_STEPS = [(MemoryFileSystem, "pipe_file"), (MemoryFileSystem, "rm_file"), (MemoryFileSystem, "_open")]
 
 
-@pytest.mark.parametrize("mode", ["error", "overwrite"])
-def test_killed_at_each_step_on_disk(mode: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "trades"), [("error", True), ("overwrite", True), ("overwrite", False)])
+def test_killed_at_each_step_on_disk(mode: Any, trades: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not trades:
+        monkeypatch.setattr(folder, "_exchange", lambda *_: False)
     target = tmp_path / "place/out"
     write_parquet(OLD, tmp_path / "old")
 
@@ -482,7 +458,7 @@ def test_killed_at_each_step_on_disk(mode: Any, tmp_path: Path) -> None:
             write_parquet(OLD, target, mode=again)
             assert read_parquet(target) == OLD
     if mode == "overwrite":
-        assert in_order(outcomes, "old", "cut short", "new")
+        assert in_order(outcomes, "old", "new") if trades else in_order(outcomes, "old", "cut short", "new")
     else:
         assert in_order(outcomes, "missing", "cut short", "new")
 
@@ -719,7 +695,7 @@ def test_tables_that_are_replaced_while_they_are_read(target: str, monkeypatch: 
 @pytest.mark.parametrize(
     "options",
     [
-        {"mode": "append"},
+        {"mode": "merge"},
         {"compression": "zip"},
         {"row_group_rows": 0},
         {"row_group_bytes": -1},
@@ -744,21 +720,6 @@ def test_unknown_protocol() -> None:
 
 
 # --- S3
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[dict[str, Any]]:
-    """Options for a bucket called `bucket` of a server that speaks S3."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}", **credentials).create_bucket(Bucket="bucket")
-    yield {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
-    server.stop()
 
 
 def test_s3(bucket: dict[str, Any]) -> None:

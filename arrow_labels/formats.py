@@ -1,0 +1,148 @@
+"""The formats of the command line: Parquet, Delta and Lance at a path or URL, Iceberg at ``CATALOG.NAMESPACE``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
+from arrow_labels.read import iter_labels
+from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import MANIFEST, file_system, shown
+from arrow_labels.tables import LabelTables
+from arrow_labels.write.convert import convert_labels
+from arrow_labels.write.delta import partition_columns, read_delta, write_delta
+from arrow_labels.write.iceberg import read_iceberg, write_iceberg
+from arrow_labels.write.lakehouse import LakeMode
+from arrow_labels.write.lance import read_lance, write_lance
+from arrow_labels.write.parquet import read_parquet
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+Format = Literal["parquet", "delta", "iceberg", "lance"]
+
+_LOG: Final = "labels/_delta_log"
+_DATASET: Final = "labels.lance"
+"""What a folder of Delta tables, and of Lance datasets, has."""
+_BATCH_BYTES: Final = 16 << 20
+"""JSON that is held as tables at once."""
+
+
+def check_options(to: Format, mode: LakeMode, overwrite: bool, compression: str, partition_by: Sequence[str]) -> None:
+    """Refuse options that do not go together, as a `ValueError`."""
+    if overwrite and mode not in ("error", "overwrite"):
+        raise ValueError(f"--overwrite: expected it without --mode, got --mode {mode}")
+    if to != "parquet" and compression != "zstd":
+        raise ValueError(f"--compression: expected it with --to parquet only, got {to}")
+    if to != "delta" and partition_by:
+        raise ValueError(f"--partition-by: expected it with --to delta only, got {to}")
+    partition_columns(partition_by)
+
+
+def convert_to(
+    to: Format,
+    sources: Sequence[str],
+    target: str,
+    *,
+    mode: LakeMode,
+    compression: str,
+    partition_by: Sequence[str],
+    storage_options: dict[str, Any] | None,
+    lake_options: dict[str, Any] | None,
+    **reading: Any,
+) -> dict[str, int]:
+    """Write what sources hold in a format, and say how many rows each table has; `reading` as in `iter_labels`."""
+    if to == "parquet":
+        return convert_labels(
+            sources, target, mode=mode, compression=compression, storage_options=storage_options, **reading
+        )
+    rows = Counter(dict.fromkeys(SCHEMAS, 0))
+    parts = _counted(iter_labels(sources, batch_bytes=_BATCH_BYTES, storage_options=storage_options, **reading), rows)
+    if to == "delta":
+        write_delta(parts, target, mode=mode, partition_by=partition_by, storage_options=_texts(lake_options))
+    elif to == "lance":
+        write_lance(parts, target, mode=mode, storage_options=_texts(lake_options))
+    else:
+        with _catalog(target, lake_options) as (catalog, namespace):
+            write_iceberg(parts, catalog, namespace, mode=mode)
+    return rows
+
+
+def _counted(parts: Iterable[LabelTables], rows: Counter[str]) -> Iterator[LabelTables]:
+    for part in parts:
+        rows.update({name: table.num_rows for name, table in part})
+        yield part
+
+
+def read_tables(
+    place: str, of: Format | None, *, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None
+) -> LabelTables:
+    """Read tables of a format, or of that which is found there."""
+    of = of or found_format(place, storage_options, lake_options)
+    if of == "parquet":
+        return read_parquet(place, storage_options=storage_options)
+    if of == "delta":
+        return read_delta(place, storage_options=_texts(lake_options))
+    if of == "lance":
+        return read_lance(place, storage_options=_texts(lake_options))
+    with _catalog(place, lake_options) as (catalog, namespace):
+        return read_iceberg(catalog, namespace)
+
+
+def found_format(place: str, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None) -> Format:
+    """The format of the tables at a place; Parquet where nothing speaks for another one."""
+    with suppress(ArrowLabelsError, MissingExtraError, OSError):
+        fs, path = file_system(place, storage_options)
+        if fs.exists(f"{path}/{MANIFEST}"):
+            return "parquet"
+        if fs.exists(f"{path}/{_LOG}"):
+            return "delta"
+        if fs.exists(f"{path}/{_DATASET}"):
+            return "lance"
+        if fs.exists(path):
+            return "parquet"
+    if "/" not in place and "." in place and (lake_options or place.partition(".")[0] in _known_catalogs()):
+        return "iceberg"
+    return "parquet"
+
+
+def _known_catalogs() -> Sequence[str]:
+    """The catalogs that the configuration of pyiceberg has."""
+    try:
+        from pyiceberg.utils.config import Config
+    except ImportError:
+        return ()
+    return list(Config().get_known_catalogs())
+
+
+def _texts(options: dict[str, Any] | None) -> dict[str, str] | None:
+    """Options as stores of Delta take them: the command line has read numbers and flags."""
+    if options is None:
+        return None
+    return {name: value if isinstance(value, str) else str(value).lower() for name, value in options.items()}
+
+
+@contextmanager
+def _catalog(place: str, options: dict[str, Any] | None) -> Iterator[tuple[Catalog, str]]:
+    """The catalog and the namespace that a place names."""
+    name, dot, namespace = place.partition(".")
+    if not (name and dot and namespace) or "/" in place:
+        raise TargetError(f"Expected CATALOG.NAMESPACE, got {shown(place)!r} - for Iceberg tables")
+    try:
+        from pyiceberg.catalog import load_catalog
+    except ImportError:
+        raise MissingExtraError("pyiceberg", extra="iceberg") from None
+    try:
+        catalog = load_catalog(name, **(_texts(options) or {}))
+    except Exception as error:
+        raise TargetError(
+            f"Expected catalog `{name}`, got {type(error).__name__}: {error}: "
+            "name it in the configuration of pyiceberg, or give its properties as options"
+        ) from error
+    try:
+        yield catalog, namespace
+    finally:
+        catalog.close()

@@ -1,0 +1,401 @@
+"""LabelTables -> one Delta table for each table, and back.
+
+Every table gets one commit, that of `labels` comes last. A commit that meets another writer's is made again on top of
+it. An upsert is one MERGE: a row for each key takes away what the table holds of it, and the new rows match nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
+from arrow_labels.schema import ROWS, SCHEMAS
+from arrow_labels.sources import MANIFEST, shown
+from arrow_labels.tables import LabelTables
+from arrow_labels.write.lakehouse import (
+    COMMIT_ORDER,
+    LakeMode,
+    attempts,
+    check_mode,
+    chosen_tables,
+    conflict,
+    missing_columns,
+    refuse_existing,
+    with_all_columns,
+)
+from arrow_labels.write.merge_keys import MERGE_KEYS
+from arrow_labels.write.passing import Passed, Reader, note, nothing_passed, replayed
+from arrow_labels.write.row_order import ORDER_COLUMNS, in_order
+
+if TYPE_CHECKING:
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
+
+_IS_NEW: Final = pa.field("_is_new", pa.bool_())
+"""Column of what is merged: false in the rows that only say which key is replaced."""
+
+
+_SMALL: Final = ("datasets", "categories", "attribute_specs", "samples", "labels", "rejects", "findings")
+"""Tables whose order no index tells, or whose rows are few. They are written as one batch: deltalake deals out batches
+to as many threads as there are cores, and so loses the order of what comes in several."""
+
+
+class _Place(NamedTuple):
+    """Where a table is, what a new one is divided by, and the options of the store."""
+
+    name: str
+    uri: str
+    by: list[str]
+    options: dict[str, str] | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that divide this table."""
+        return [column for column in self.by if column in SCHEMAS[self.name].names]
+
+
+def write_delta(
+    tables: LabelTables | Iterable[LabelTables],
+    uri: str | os.PathLike[str],
+    *,
+    mode: LakeMode = "error",
+    partition_by: str | Sequence[str] | None = None,
+    storage_options: dict[str, str] | None = None,
+) -> None:
+    """Write tables as Delta tables, one below `uri` for each: ``uri/labels``, ``uri/cuboids`` and so on.
+
+    Needs the extra ``delta``. Nothing is written before the source has been read to its end; then every table gets one
+    commit, `labels` the last one. Its metadata says which sources the rows come from and how many there are.
+
+    Parameters
+    ----------
+    tables : LabelTables or iterable of LabelTables
+        What to write, whole or in parts: with ``al.iter_labels(...)`` memory stays bounded, parts wait in a temporary
+        folder.
+    uri : str or path
+        Folder: a path, or a URL of a store that ``deltalake`` knows.
+    mode : {"error", "append", "overwrite", "upsert"}
+        Refuse tables that are there; add rows to them; replace all their rows; or replace all rows of the labels,
+        samples and datasets that are written, so that annotations that they have no more are gone, and keep the rest.
+    partition_by : str or sequence of str, optional
+        Columns that divide new tables, each table by those that it has.
+    storage_options : dict, optional
+        Options of the store, as ``deltalake`` takes them.
+
+    Raises
+    ------
+    TargetError
+        There are tables (with ``mode="error"``), or they are divided by other columns, or cannot be written, or other
+        writers' commits come in between again and again.
+    SchemaError
+        A table that is there has columns of other types, or others than `arrow_labels.schema`. Columns that this
+        version has and the table has not are added.
+    FetchError
+        The source gives no tables.
+    MissingExtraError
+        ``deltalake`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.delta import read_delta, write_delta
+    >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_delta(tables, folder)
+    ...     write_delta(tables, folder, mode="upsert")
+    ...     read_delta(folder) == tables
+    True
+    """
+    check_mode(mode)
+    by = partition_columns(partition_by)
+    places = {name: _Place(name, f"{os.fspath(uri).rstrip('/')}/{name}", by, storage_options) for name in SCHEMAS}
+    found = {name: _open(place) for name, place in places.items()}
+    if mode == "error":
+        refuse_existing([name for name, table in found.items() if table is not None], shown(os.fspath(uri)))
+    for name, table in found.items():
+        _check(places[name], table)
+    passed = nothing_passed()
+    with replayed(_divisible(tables, by), passed, keys=mode == "upsert") as read:
+        message = _message(passed)
+        for name in COMMIT_ORDER:
+            with _as_target_error(places[name].uri):
+                if mode == "upsert":
+                    _upsert(places[name], read, passed.rows[name], passed.keys[MERGE_KEYS[name]], message)
+                else:
+                    _write(places[name], read, passed.rows[name], mode, message)
+
+
+def read_delta(
+    uri: str | os.PathLike[str],
+    *,
+    tables: Collection[str] | None = None,
+    storage_options: dict[str, str] | None = None,
+) -> LabelTables:
+    """Read the tables that `write_delta` wrote, with their rows in order.
+
+    Needs the extra ``delta``. Samples come in the order of their `sample_index`, labels in that of their samples, and
+    their rows by sensor, frame and place.
+
+    Parameters
+    ----------
+    uri : str or path
+        Folder that holds the Delta tables: a path, or a URL of a store that ``deltalake`` knows.
+    tables : collection of str, optional
+        Tables to read, the others stay empty; default: all.
+    storage_options : dict, optional
+        Options of the store, as ``deltalake`` takes them.
+
+    Returns
+    -------
+    LabelTables
+
+    Raises
+    ------
+    TargetError
+        There is no Delta table, or one that cannot be read.
+    SchemaError
+        A table has other columns than `arrow_labels.schema`. Columns that it does not have yet are null.
+    MissingExtraError
+        ``deltalake`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.delta import read_delta, write_delta
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_delta(al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]), folder)
+    ...     tables = read_delta(folder, tables=["segments"])
+    >>> tables.segments.num_rows, tables.frames.num_rows
+    (1, 0)
+    """
+    chosen = chosen_tables(tables)
+    place = os.fspath(uri).rstrip("/")
+    stored = {name: _open(_Place(name, f"{place}/{name}", [], storage_options)) for name in {*chosen, *ORDER_COLUMNS}}
+    if all(table is None for table in stored.values()):
+        raise TargetError(f"Expected Delta tables such as `labels`, got none - at {shown(place)}")
+    found = {name: _read(name, stored[name], SCHEMAS[name].names, place) for name in chosen}
+    keys = {
+        name: found.get(name) or _read(name, stored[name], columns, place) for name, columns in ORDER_COLUMNS.items()
+    }
+    return in_order(found, keys)
+
+
+def partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
+    """The columns that divide tables; a `ValueError` if there is none of that name, or it cannot divide them."""
+    by = [partition_by] if isinstance(partition_by, str) else list(partition_by or ())
+    for column in by:
+        types = {schema.field(column).type for schema in SCHEMAS.values() if column in schema.names}
+        if not types:
+            raise ValueError(f"partition_by: expected a column of the tables, got {column!r}")
+        if any(pa.types.is_nested(type_) or pa.types.is_floating(type_) for type_ in types):
+            raise ValueError(f"partition_by: expected a column of text, integers, bool or time, got {column!r}")
+    return by
+
+
+def _open(place: _Place) -> DeltaTable | None:
+    """A Delta table, if it is there."""
+    try:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+    except ImportError:
+        raise MissingExtraError("deltalake", extra="delta") from None
+    with _as_target_error(place.uri):
+        try:
+            return DeltaTable(place.uri, storage_options=place.options)
+        except TableNotFoundError:
+            return None
+
+
+def _check(place: _Place, table: DeltaTable | None) -> None:
+    """Refuse a table that cannot take the rows."""
+    if table is None:
+        if (Path(place.uri).parent / MANIFEST).exists():
+            raise TargetError(
+                f"Expected a Delta table or nothing, got Parquet files - in {place.uri}: use another folder"
+            )
+        return
+    missing_columns(place.name, _schema(table), shown(place.uri))
+    divided = table.metadata().partition_columns
+    if place.by and divided != place.columns:
+        expected, got = (", ".join(columns) or "nothing" for columns in (place.columns, divided))
+        raise TargetError(
+            f"Expected a table divided by {expected}, got one divided by {got} - at {shown(place.uri)}: "
+            "leave out partition_by, or write to another place"
+        )
+
+
+def _schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+def _divisible(tables: LabelTables | Iterable[LabelTables], by: list[str]) -> LabelTables | Iterable[LabelTables]:
+    """The tables, as long as no text to divide them by is empty: Delta would keep it as null."""
+    if not by:
+        return tables
+    if isinstance(tables, LabelTables):
+        return _without_empty_text(tables, by)
+    return (_without_empty_text(part, by) for part in tables)
+
+
+def _without_empty_text(part: LabelTables, by: list[str]) -> LabelTables:
+    for name, table in part:
+        for column in set(by) & set(table.column_names):
+            if pa.types.is_string(table[column].type) and "" in table[column].unique().to_pylist():
+                raise SchemaError(
+                    f"Expected no empty text in `{column}`, which partitions divide, got one - in table `{name}`: "
+                    "Delta keeps it as null; leave the column out of partition_by"
+                )
+    return part
+
+
+def _write(
+    place: _Place, read: Reader, rows: int, mode: Literal["error", "append", "overwrite"], message: CommitProperties
+) -> None:
+    """Add all rows, or replace all by them."""
+    from deltalake import write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    for attempt in attempts(CommitFailedError):
+        with attempt:
+            table = _open(place)
+            if table is not None and mode == "append" and not rows:
+                continue
+            write_deltalake(
+                place.uri if table is None else _grown(place, table),
+                _rows(place.name, read),
+                mode=mode,
+                partition_by=place.columns or None,
+                name=place.name,
+                description=_description(place),
+                storage_options=place.options,
+                writer_properties=_parquet(),
+                commit_properties=message,
+            )
+
+
+def _upsert(place: _Place, read: Reader, rows: int, keys: pa.Table, message: CommitProperties) -> None:
+    """Replace all rows that have one of these keys by the new ones."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import CommitFailedError
+
+    for attempt in attempts(CommitFailedError):
+        with attempt:
+            table = _open(place)
+            if table is None:
+                table = DeltaTable.create(
+                    place.uri,
+                    SCHEMAS[place.name],
+                    mode="error",
+                    partition_by=place.columns or None,
+                    name=place.name,
+                    description=_description(place),
+                    storage_options=place.options,
+                    commit_properties=message,
+                )
+            if rows or table.get_add_actions().num_rows:
+                _merge(_grown(place, table), _rows(place.name, read), keys, message)
+
+
+def _rows(name: str, read: Reader) -> pa.RecordBatchReader:
+    """The rows of a table to write."""
+    rows = read(name)
+    return rows.read_all().combine_chunks().to_reader() if name in _SMALL else rows
+
+
+def _merge(table: DeltaTable, new: pa.RecordBatchReader, keys: pa.Table, message: CommitProperties) -> None:
+    """Delete the rows that have a key and insert the new ones, in one commit."""
+    gone = {f"_gone_{name}": column for name, column in zip(keys.column_names, keys.columns, strict=True)}
+    schema = pa.schema([*new.schema, *(pa.field(name, column.type) for name, column in gone.items()), _IS_NEW])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        marked = pa.table({**gone, _IS_NEW.name: pa.repeat(False, keys.num_rows)})
+        yield from with_all_columns(marked, schema).to_batches()
+        for batch in new:
+            nulls = [pa.nulls(batch.num_rows, column.type) for column in gone.values()]
+            columns = [*batch.columns, *nulls, pa.repeat(True, batch.num_rows)]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    # New rows carry no key to match: joined by their own, each would meet every row of its label.
+    same = [
+        f"(stored.{name} IS NOT DISTINCT FROM written._gone_{name}) AND NOT written.{_IS_NEW.name}"
+        if keys[name].null_count
+        else f"stored.{name} = written._gone_{name}"
+        for name in keys.column_names
+    ]
+    table.merge(
+        pa.RecordBatchReader.from_batches(schema, batches()),
+        " AND ".join(same),
+        source_alias="written",
+        target_alias="stored",
+        writer_properties=_parquet(),
+        commit_properties=message,
+    ).when_matched_delete().when_not_matched_insert(
+        {name: f"written.{name}" for name in new.schema.names}, predicate=f"written.{_IS_NEW.name}"
+    ).execute()
+
+
+def _grown(place: _Place, table: DeltaTable) -> DeltaTable:
+    """A table that has all columns of the schema."""
+    from deltalake import Schema
+
+    if missing := missing_columns(place.name, _schema(table), shown(place.uri)):
+        fields = pa.schema([SCHEMAS[place.name].field(column) for column in missing])
+        table.alter.add_columns(Schema.from_arrow(fields).fields)
+    return table
+
+
+def _description(place: _Place) -> str:
+    return f"arrow_labels: one row is {ROWS[place.name]}"
+
+
+def _message(passed: Passed) -> CommitProperties:
+    from deltalake import CommitProperties
+
+    # Other conflicts than those that a new attempt solves are solved by deltalake itself.
+    return CommitProperties(custom_metadata=note(passed))
+
+
+def _parquet() -> WriterProperties:
+    from deltalake import WriterProperties
+
+    return WriterProperties(compression="ZSTD", compression_level=1)
+
+
+def _read(name: str, table: DeltaTable | None, columns: Sequence[str], where: str) -> pa.Table:
+    """Columns of a stored table, files in the order in which they were written."""
+    wanted = pa.schema([SCHEMAS[name].field(column) for column in columns])
+    if table is None:
+        return wanted.empty_table()
+    with _as_target_error(where):
+        missing_columns(name, _schema(table), where)
+        actions = pa.table(table.get_add_actions())
+        times = dict(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
+        # Versions of deltalake differ in which of the two names a file has here.
+        times |= {unquote(path): time for path, time in times.items()}
+        dataset = table.to_pyarrow_dataset()
+        there = [column for column in columns if column in dataset.schema.names]
+        files = sorted(dataset.get_fragments(), key=lambda file: (times[file.path], file.path))
+        pieces = [file.to_table(schema=dataset.schema, columns=there) for file in files]
+    return with_all_columns(pa.concat_tables([dataset.schema.empty_table().select(there), *pieces]), wanted)
+
+
+@contextmanager
+def _as_target_error(uri: str) -> Iterator[None]:
+    """Turn errors of deltalake into those of this library."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise conflict(error, shown(uri)) from error
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {error}"
+        raise TargetError(f"{message} - at {shown(uri)}") from error

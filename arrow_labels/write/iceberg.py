@@ -1,0 +1,409 @@
+"""LabelTables -> one Iceberg table for each table, in a catalog, and back.
+
+Rows are written once, as Parquet files that carry the field ids of the table; then every table gets one commit that
+adds its files, that of `labels` comes last. A commit that meets another writer's is made again with the same files.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
+from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
+from arrow_labels.tables import LabelTables
+from arrow_labels.write.lakehouse import (
+    COMMIT_ORDER,
+    LakeMode,
+    attempts,
+    check_mode,
+    chosen_tables,
+    conflict,
+    missing_columns,
+    refuse_existing,
+    with_all_columns,
+)
+from arrow_labels.write.merge_keys import MERGE_KEYS
+from arrow_labels.write.parquet import Limits, row_groups
+from arrow_labels.write.passing import note, nothing_passed, passing
+from arrow_labels.write.row_order import ORDER_COLUMNS, in_order
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.expressions import BooleanExpression
+    from pyiceberg.table import Table
+
+_LIMITS: Final = Limits(rows=1 << 20, bytes=64 << 20)
+_FILE_BYTES: Final = 256 << 20
+"""A file that is larger gets no more rows: a delete reads files whole."""
+
+_FILTERS: Final = Lock()
+"""Held while filters of warnings are others: they are those of the whole process."""
+
+
+class _Place(NamedTuple):
+    """A namespace of a catalog, and its name to people."""
+
+    catalog: Catalog
+    namespace: tuple[str, ...]
+    shown: str
+
+
+def write_iceberg(
+    tables: LabelTables | Iterable[LabelTables],
+    catalog: Catalog | str,
+    namespace: str | tuple[str, ...],
+    *,
+    mode: LakeMode = "error",
+) -> None:
+    """Write tables as Iceberg tables, one in the namespace for each: `labels`, `cuboids` and so on.
+
+    Needs the extra ``iceberg``. Tables that are not there are made, the namespace too; columns have field ids and the
+    descriptions of `arrow_labels.schema`. Once the source has been read to its end, every table gets one commit,
+    `labels` the last one. Its summary says which sources the rows come from and how many there are.
+
+    Parameters
+    ----------
+    tables : LabelTables or iterable of LabelTables
+        What to write, whole or in parts: with ``al.iter_labels(...)`` memory stays bounded.
+    catalog : pyiceberg.catalog.Catalog or str
+        A catalog, or the name of one in the configuration of ``pyiceberg``.
+    namespace : str or tuple of str
+        Namespace, such as ``"labels.drive"``.
+    mode : {"error", "append", "overwrite", "upsert"}
+        Refuse tables that are there; add rows to them; replace all their rows; or replace all rows of the labels,
+        samples and datasets that are written, so that annotations that they have no more are gone, and keep the rest.
+
+    Raises
+    ------
+    TargetError
+        There are tables (with ``mode="error"``), or they have partitions, or cannot be written, or other writers'
+        commits come in between again and again. No files of the new rows are left.
+    SchemaError
+        A table that is there has columns of other types, or others than `arrow_labels.schema`. Columns that this
+        version has and the table has not are added.
+    FetchError
+        The source gives no tables.
+    MissingExtraError
+        ``pyiceberg`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.iceberg import read_iceberg, write_iceberg
+    >>> from pyiceberg.catalog.sql import SqlCatalog
+    >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     catalog = SqlCatalog("doc", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
+    ...     write_iceberg(tables, catalog, "labels")
+    ...     write_iceberg(tables, catalog, "labels", mode="upsert")
+    ...     read_iceberg(catalog, "labels") == tables
+    ...     catalog.close()
+    True
+    """
+    check_mode(mode)
+    place = _open(catalog, namespace)
+    found = {name: _load(place, name) for name in SCHEMAS}
+    if mode == "error":
+        refuse_existing([name for name, table in found.items() if table is not None], place.shown)
+    for name, table in found.items():
+        if table is not None:
+            _check(place, name, table)
+    passed = nothing_passed()
+    parts = passing(tables, passed, keys=mode == "upsert")
+    files: dict[str, list[str]] = {name: [] for name in SCHEMAS}
+    made: list[str] = []
+    targets = {}
+    try:
+        with _as_target_error(place):
+            _make_namespace(place)
+            for name, table in found.items():
+                targets[name] = _made(place, name, made) if table is None else _grown(name, table)
+        _write_files(parts, place, targets, files)
+        for name in COMMIT_ORDER:
+            keys = passed.keys[MERGE_KEYS[name]] if mode == "upsert" else None
+            # What may have been committed must not be deleted.
+            paths = files.pop(name)
+            with suppress(ValueError):
+                made.remove(name)
+            with _as_target_error(place):
+                _commit(targets[name], paths, mode, keys, note(passed))
+    except BaseException:
+        with suppress(Exception):
+            for name, paths in files.items():
+                for path in paths:
+                    targets[name].io.delete(path)
+            for name in made:
+                place.catalog.drop_table((*place.namespace, name))
+        raise
+
+
+def read_iceberg(
+    catalog: Catalog | str, namespace: str | tuple[str, ...], *, tables: Collection[str] | None = None
+) -> LabelTables:
+    """Read the tables that `write_iceberg` wrote, with their rows in order.
+
+    Needs the extra ``iceberg``. Samples come in the order of their `sample_index`, labels in that of their samples, and
+    their rows by sensor, frame and place. An empty list of vertices and one that is null are the same in Iceberg: both
+    come back empty; and `sensors` come back null.
+
+    Parameters
+    ----------
+    catalog : pyiceberg.catalog.Catalog or str
+        A catalog, or the name of one in the configuration of ``pyiceberg``.
+    namespace : str or tuple of str
+        Namespace of the tables.
+    tables : collection of str, optional
+        Tables to read, the others stay empty; default: all.
+
+    Returns
+    -------
+    LabelTables
+
+    Raises
+    ------
+    TargetError
+        The namespace has none of the tables, or one that cannot be read.
+    SchemaError
+        A table has other columns than `arrow_labels.schema`. Columns that it does not have yet are null.
+    MissingExtraError
+        ``pyiceberg`` is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import arrow_labels as al
+    >>> from arrow_labels.write.iceberg import read_iceberg, write_iceberg
+    >>> from pyiceberg.catalog.sql import SqlCatalog
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     catalog = SqlCatalog("doc", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
+    ...     write_iceberg(al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]), catalog, "labels")
+    ...     tables = read_iceberg(catalog, "labels", tables=["segments"])
+    ...     catalog.close()
+    >>> tables.segments.num_rows, tables.frames.num_rows
+    (1, 0)
+    """
+    chosen = chosen_tables(tables)
+    place = _open(catalog, namespace)
+    stored = {name: _load(place, name) for name in {*chosen, *ORDER_COLUMNS}}
+    if all(table is None for table in stored.values()):
+        raise TargetError(f"Expected tables such as `labels`, got none - in {place.shown}")
+    found = {name: _read(place, name, stored[name], SCHEMAS[name].names) for name in chosen}
+    keys = {
+        name: found.get(name) or _read(place, name, stored[name], columns) for name, columns in ORDER_COLUMNS.items()
+    }
+    return in_order(found, keys)
+
+
+def _open(catalog: Catalog | str, namespace: str | tuple[str, ...]) -> _Place:
+    try:
+        from pyiceberg.catalog import load_catalog
+    except ImportError:
+        raise MissingExtraError("pyiceberg", extra="iceberg") from None
+    if isinstance(catalog, str):
+        try:
+            catalog = load_catalog(catalog)
+        except Exception as error:
+            raise TargetError(
+                f"Expected a catalog of the configuration of pyiceberg, got {type(error).__name__}: {error} - "
+                f"at `{catalog}`"
+            ) from error
+    parts = catalog.identifier_to_tuple(namespace)
+    return _Place(catalog, parts, f"namespace `{'.'.join(parts)}` of catalog `{catalog.name}`")
+
+
+def _load(place: _Place, name: str) -> Table | None:
+    """A table, if it is there."""
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    with _as_target_error(place):
+        try:
+            return place.catalog.load_table((*place.namespace, name))
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+
+
+def _check(place: _Place, name: str, table: Table) -> None:
+    """Refuse a table that cannot take the rows."""
+    missing_columns(name, table.schema().as_arrow(), place.shown)
+    if not table.spec().is_unpartitioned():
+        raise TargetError(
+            f"Expected a table without partitions, got {table.spec()} - at `{name}` in {place.shown}: "
+            "write to another namespace"
+        )
+
+
+def _make_namespace(place: _Place) -> None:
+    try:
+        place.catalog.create_namespace_if_not_exists(place.namespace)
+    except Exception:
+        # Another writer may have made it in the meantime; each catalog has its own error for that.
+        if not place.catalog.namespace_exists(place.namespace):
+            raise
+
+
+def _described(name: str) -> pa.Schema:
+    """The schema of a table with what its columns mean."""
+    return pa.schema([field.with_metadata({"doc": DESCRIPTIONS[name][field.name]}) for field in SCHEMAS[name]])
+
+
+def _made(place: _Place, name: str, made: list[str]) -> Table:
+    """A new table, or the one that another writer has made in the meantime."""
+    from pyiceberg.exceptions import TableAlreadyExistsError
+
+    identifier = (*place.namespace, name)
+    try:
+        table = place.catalog.create_table(
+            identifier, _described(name), properties={"comment": f"arrow_labels: one row is {ROWS[name]}"}
+        )
+    except TableAlreadyExistsError:
+        return place.catalog.load_table(identifier)
+    made.append(name)
+    return table
+
+
+def _grown(name: str, table: Table) -> Table:
+    """A table that has all columns of the schema."""
+    from pyiceberg.exceptions import CommitFailedException
+
+    for attempt in attempts(CommitFailedException):
+        with attempt:
+            table.refresh()
+            if missing_columns(name, table.schema().as_arrow(), name):
+                with table.update_schema() as update:
+                    update.union_by_name(_described(name))
+    return table
+
+
+def _write_files(
+    parts: Iterable[LabelTables], place: _Place, targets: dict[str, Table], files: dict[str, list[str]]
+) -> None:
+    """Write all rows as Parquet files of their tables, and note their paths."""
+    schemas = {name: table.schema().as_arrow() for name, table in targets.items()}
+    # Names in the order in which they are written, for those who read them in the order of names.
+    token = f"{time.time_ns():020}-{secrets.token_hex(8)}"
+    writers: dict[str, tuple[Any, pq.ParquetWriter]] = {}
+    try:
+        for name, group in row_groups(parts, _LIMITS):
+            with _as_target_error(place):
+                if name not in writers:
+                    path = targets[name].location_provider().new_data_location(f"{token}-{len(files[name]):05}.parquet")
+                    files[name].append(path)
+                    sink = targets[name].io.new_output(path).create()
+                    writers[name] = sink, pq.ParquetWriter(sink, schemas[name], compression="zstd", store_schema=False)
+                sink, writer = writers[name]
+                writer.write_table(group.select(schemas[name].names).cast(schemas[name]), row_group_size=group.num_rows)
+                if sink.tell() > _FILE_BYTES:
+                    _close(*writers.pop(name))
+    finally:
+        with _as_target_error(place):
+            for pair in writers.values():
+                _close(*pair)
+
+
+def _close(sink: Any, writer: pq.ParquetWriter) -> None:
+    try:
+        writer.close()
+    finally:
+        sink.close()
+
+
+def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | None, summary: dict[str, str]) -> None:
+    """Make files part of a table, and take away what they replace."""
+    from pyiceberg.exceptions import CommitFailedException, ValidationException
+    from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import parquet_files_to_data_files
+
+    replaced = AlwaysTrue() if mode == "overwrite" else _matching(keys) if keys is not None else None
+    for attempt in attempts(CommitFailedException, ValidationException):
+        with attempt:
+            if attempt.retry_state.attempt_number > 1:
+                table.refresh()
+            # In memory only: pyiceberg itself would add the files again without a look at what others have added.
+            table.metadata.properties["commit.retry.num-retries"] = "0"
+            with table.transaction() as transaction:
+                if replaced is not None and table.current_snapshot() is not None:
+                    with _FILTERS, warnings.catch_warnings():
+                        warnings.filterwarnings("ignore", message="Delete operation did not match any records")
+                        transaction.delete(replaced, snapshot_properties=summary)
+                if paths:
+                    # As `add_files` does, without a name mapping, which files with field ids do not need.
+                    with transaction.update_snapshot(snapshot_properties=summary).fast_append() as append:
+                        for file in parquet_files_to_data_files(table.io, table.metadata, iter(paths)):
+                            append.append_data_file(file)
+
+
+def _matching(keys: pa.Table) -> BooleanExpression:
+    """Whether a row has one of these keys, of one column or two."""
+    import pyiceberg.expressions
+
+    # Its signatures are those of pydantic, which type checkers take for others.
+    where: Any = pyiceberg.expressions
+    nothing = where.AlwaysFalse()
+
+    def is_in(column: str, values: pl.Series) -> BooleanExpression:
+        found: BooleanExpression = where.Or(
+            where.In(column, values.drop_nulls().to_list()), where.IsNull(column) if values.null_count() else nothing
+        )
+        return found
+
+    first, *rest = keys.column_names
+    frame = pl.DataFrame(pl.from_arrow(keys))
+    # One condition for each labelset, of which there are few.
+    groups = frame.partition_by(rest, as_dict=True) if rest else {(): frame}
+    found = [
+        where.And(where.AlwaysTrue(), is_in(first, group[first]), *(is_in(name, group[name].unique()) for name in rest))
+        for group in groups.values()
+    ]
+    expression: BooleanExpression = where.Or(nothing, nothing, *found)
+    return expression
+
+
+def _read(place: _Place, name: str, table: Table | None, columns: Sequence[str]) -> pa.Table:
+    """Columns of a stored table, files in the order in which they were written."""
+    wanted = pa.schema([SCHEMAS[name].field(column) for column in columns])
+    if table is None:
+        return wanted.empty_table()
+    import pyarrow.compute as pc
+    from pyiceberg.expressions import AlwaysTrue
+    from pyiceberg.io.pyarrow import ArrowScan
+
+    with _as_target_error(place):
+        missing_columns(name, table.schema().as_arrow(), place.shown)
+        there = [column for column in columns if column in table.schema().column_names]
+        scan = table.scan(selected_fields=tuple(there))
+        files = sorted(scan.plan_files(), key=lambda task: task.file.file_path.rpartition("/")[2])
+        found = ArrowScan(table.metadata, table.io, scan.projection(), AlwaysTrue()).to_table(files)
+    if "sensors" in there:
+        # pyiceberg makes empty lists of null; null is what `sensors` of one sensor are.
+        empty = pc.equal(pc.list_value_length(found["sensors"]), 0)
+        place_of = found.column_names.index("sensors")
+        found = found.set_column(place_of, "sensors", pc.if_else(empty, None, found["sensors"]))
+    return with_all_columns(found, wanted)
+
+
+@contextmanager
+def _as_target_error(place: _Place) -> Iterator[None]:
+    """Turn errors of pyiceberg and of its catalogs into those of this library."""
+    from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+    try:
+        yield
+    except ArrowLabelsError:
+        raise
+    except (CommitFailedException, ValidationException) as error:
+        raise conflict(error, place.shown) from error
+    except Exception as error:
+        raise TargetError(
+            f"Expected tables that can be read and written, got {type(error).__name__}: {error} - in {place.shown}"
+        ) from error

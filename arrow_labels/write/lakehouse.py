@@ -1,0 +1,100 @@
+"""What Delta and Iceberg tables have in common: modes, schemas that grew, and commits that meet others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import pyarrow as pa
+
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.schema import SCHEMAS
+from arrow_labels.tables import LabelTables
+
+if TYPE_CHECKING:
+    from tenacity import Retrying
+
+LakeMode = Literal["error", "append", "overwrite", "upsert"]
+
+COMMIT_ORDER: Final = (*(name for name in SCHEMAS if name != "labels"), "labels")
+"""Neither store has a commit over several tables; a label that `labels` lists has all its rows."""
+
+_ATTEMPTS: Final = 50
+
+
+def check_mode(mode: str) -> None:
+    """Refuse what is not a mode, as a `ValueError`."""
+    if mode not in get_args(LakeMode):
+        expected = ", ".join(f'"{name}"' for name in get_args(LakeMode))
+        raise ValueError(f"mode: expected one of {expected}, got {mode!r}")
+
+
+def chosen_tables(tables: Collection[str] | None) -> list[str]:
+    """The names of tables to read, in the order of the schema; a `ValueError` for other names."""
+    if isinstance(tables, str):
+        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
+    chosen = set(SCHEMAS if tables is None else tables)
+    if unknown := chosen - set(SCHEMAS):
+        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+    return [name for name in SCHEMAS if name in chosen]
+
+
+def refuse_existing(names: Collection[str], where: str) -> None:
+    """Refuse tables that are there, for ``mode="error"``."""
+    if names:
+        some = ", ".join(f"`{name}`" for name in [*names][:3]) + (", …" if len(names) > 3 else "")
+        raise TargetError(
+            f"Expected no tables, got {some} - at {where}: "
+            'mode="append", "upsert" or "overwrite" writes to tables that are there'
+        )
+
+
+def missing_columns(name: str, found: pa.Schema, where: str) -> list[str]:
+    """The columns that a stored table does not have yet, since a version of this library without them made it.
+
+    Raises
+    ------
+    SchemaError
+        The table has a column of another type, or one that is not of the schema.
+    """
+    expected = SCHEMAS[name]
+    if unknown := [column for column in found.names if column not in expected.names]:
+        raise SchemaError(
+            f"Expected no column `{unknown[0]}` - in table `{name}` of {where}: "
+            "a newer version of arrow-labels or another program made it; upgrade, or write to another place"
+        )
+    stored = pa.schema([found.field(field.name) if field.name in found.names else field for field in expected])
+    try:
+        LabelTables(**{name: stored.empty_table()})
+    except SchemaError as error:
+        raise SchemaError(f"{error} of {where}: another program made it; write to another place") from None
+    return [column for column in expected.names if column not in found.names]
+
+
+def with_all_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table with the columns of a schema in their order; those that it does not have are null."""
+    columns = [
+        table[field.name] if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, names=schema.names)
+
+
+def attempts(*conflicts: type[Exception]) -> Retrying:
+    """Attempts at a commit, until one does not meet another writer's."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    return Retrying(
+        retry=retry_if_exception_type(conflicts),
+        wait=wait_random_exponential(multiplier=0.05, max=5),
+        stop=stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+
+
+def conflict(error: Exception, where: str) -> TargetError:
+    """The error when every attempt met another writer's commit."""
+    return TargetError(
+        f"Expected a commit, got other writers' in between {_ATTEMPTS} times: {error} - at {where}: "
+        "write again when fewer write at once; nothing is written twice by an upsert"
+    )

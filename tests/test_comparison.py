@@ -1,0 +1,186 @@
+"""Two sets of labels: what was added, removed and changed, and how much pairs overlap."""
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import shapely
+from generate import release
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import releases
+
+import arrow_labels as al
+from arrow_labels.mask_overlap import shared_pixels
+
+DATA = Path(__file__).parent / "data"
+KINDS = {"segments", "vectors", "cuboids"}
+
+
+def read(document: Any) -> al.LabelTables:
+    return al.decode_labels([document])
+
+
+@pytest.fixture(scope="module")
+def drive() -> al.LabelTables:
+    return al.read_labels(str(DATA / "drive" / "release.json"), masks=True)
+
+
+@pytest.mark.parametrize("match", ["id", "overlap"])
+def test_nothing_changed(drive: al.LabelTables, match: Any) -> None:
+    found = al.compare_labels(drive, drive, match=match)
+    assert set(found.labels["change"]) == {"same"}
+    shaped = found.annotations.filter(pl.col("iou").is_not_null())
+    assert shaped["iou"].min() == pytest.approx(1, abs=1e-9)
+    assert set(shaped["change"]) == {"same"}
+    if match == "id":
+        assert set(found.annotations["change"]) == {"same"}
+        assert found.tracks.filter(pl.col("agreement") != 1).is_empty()
+        assert found.tracks.filter(pl.col("track_id") != pl.col("track_id_other")).is_empty()
+    assert found.categories["added"].sum() == found.categories["changed"].sum() == 0
+    total = sum(drive[kind].num_rows for kind in KINDS)
+    assert found.categories["annotations"].sum() == found.categories["annotations_other"].sum() == total
+    assert found.labels["annotations"].sum() == total
+
+
+def test_what_was_edited() -> None:
+    before = release("multisensor-sequence", samples=2, frames=6)
+    after = json.loads(json.dumps(before))
+    labels = after["dataset"]["samples"][0]["labels"]
+    sensors = labels["ground-truth"]["attributes"]["sensors"]
+    frame = sensors[0]["attributes"]["frames"][3]["annotations"]
+    frame[0]["dimensions"]["x"] *= 2
+    frame[1]["attributes"] |= {"occlusion": "full", "new": None}
+    frame[1]["attributes"] = dict(reversed(frame[1]["attributes"].items()))
+    frame[2]["category_id"] = 4
+    gone = frame.pop(3)
+    sensors[2]["attributes"]["frames"][4]["annotations"].append(
+        {"id": 99, "track_id": 99, "category_id": 0, "type": "bbox", "points": [[0, 0], [5, 5]]}
+    )
+    labels["ground-truth"]["attributes"]["links"] = []
+    labels["model-predictions"]["label_status"] = "LABELED"
+    del after["dataset"]["samples"][1]["labels"]["ground-truth"]
+    a, b = read(before), read(after)
+    found = al.compare_labels(a, b)
+
+    sample = before["dataset"]["samples"][0]["uuid"]
+    edited = found.annotations.filter(pl.col("change") != "same", pl.col("sample_id") == sample)
+    occluded = before["dataset"]["samples"][0]["labels"]["ground-truth"]["attributes"]["sensors"][0]
+    same = occluded["attributes"]["frames"][3]["annotations"][1]["attributes"]["occlusion"] == "full"
+    expected = [("cuboids", "changed", ["geometry"], frame[0]["track_id"], frame[0]["track_id"])]
+    if not same:
+        expected.append(("cuboids", "changed", ["attributes"], frame[1]["track_id"], frame[1]["track_id"]))
+    expected += [
+        ("cuboids", "changed", ["category_id"], frame[2]["track_id"], frame[2]["track_id"]),
+        ("cuboids", "removed", None, gone["track_id"], None),
+        ("vectors", "added", None, None, 99),
+    ]
+    assert edited.select("kind", "change", "columns", "track_id", "track_id_other").rows() == expected
+    assert edited["iou"][0] == pytest.approx(0.5)
+    changes = {(row["sample_id"] == sample, row["labelset"]): row for row in found.labels.to_dicts()}
+    assert changes[True, "ground-truth"]["columns"] == ["links", "annotations"]
+    assert changes[True, "model-predictions"]["columns"] == ["label_status"]
+    assert changes[False, "ground-truth"]["change"] == "removed"
+    assert changes[False, "model-predictions"]["change"] == "same"  # null on both sides
+    back = al.compare_labels(b, a)
+    assert set(back.labels.filter(pl.col("change") == "added")["labelset"]) == {"ground-truth"}
+    assert (found.annotations["change"] == "added").sum() == (back.annotations["change"] == "removed").sum()
+    assert found.categories["removed"].sum() == back.categories["added"].sum() > 1
+
+
+def test_labelsets_match_by_overlap() -> None:
+    """Other ids and another order: pairs are found by where they are."""
+    document = release("bboxes", samples=1, objects=20)
+    rng = random.Random(0)
+    boxes = [
+        {"id": place + 1, "category_id": 0, "type": "bbox", "points": [[x, y], [x + 40, y + 30]]}
+        for place, (x, y) in enumerate((rng.uniform(0, 300), rng.uniform(0, 300)) for _ in range(40))
+    ]
+    other = [box | {"id": 100 + box["id"], "points": [[x + 1, y] for x, y in box["points"]]} for box in boxes]
+    rng.shuffle(other)
+    labels = document["dataset"]["samples"][0]["labels"]
+    labels["ground-truth"]["attributes"]["annotations"] = boxes
+    labels["model-predictions"]["attributes"]["annotations"] = other
+    tables = read(document)
+    found = al.compare_labels(tables, tables, labelsets=("ground-truth", "model-predictions"), match="overlap")
+    assert set(found.annotations["labelset"]) == {"ground-truth"}
+    assert found.annotations.filter(pl.col("track_id") + 100 != pl.col("track_id_other")).is_empty()
+    assert len(found.annotations) == 40
+    assert found.annotations["iou"].to_list() == pytest.approx([39 / 41] * 40)
+    by_id = al.compare_labels(tables, tables, labelsets=("ground-truth", "model-predictions"))
+    assert by_id.annotations["change"].value_counts().sort("change").rows() == [("added", 40), ("removed", 40)]
+
+
+def test_boxes_agree_with_shapely() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 30, (2, 200, 2, 2)).astype(float)
+    corners[..., 1, :] += corners[..., 0, :] + 1
+    labels = [
+        {
+            "annotations": [
+                {"id": place, "category_id": 0, "type": "bbox", "points": points.tolist()}
+                for place, points in enumerate(side, 1)
+            ]
+        }
+        for side in corners
+    ]
+    found = al.compare_labels(*map(read, labels)).annotations
+    one, two = (shapely.box(*side.reshape(-1, 4).T) for side in corners)
+    expected = shapely.area(shapely.intersection(one, two)) / shapely.area(shapely.union(one, two))
+    assert found["iou"].to_list() == pytest.approx(expected.tolist())
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32)), max_size=6))
+def test_shared_pixels_are_those_of_the_arrays(sizes: list[tuple[int, int, int]]) -> None:
+    masks = [np.random.default_rng(seed).random((2, h, w)) < 0.5 for h, w, seed in sizes]
+    counts = [
+        pl.Series([al.mask_to_rle(pair[side])["counts"] for pair in masks], dtype=pl.List(pl.Int32)) for side in (0, 1)
+    ]
+    assert shared_pixels(*counts).tolist() == [int((pair[0] & pair[1]).sum()) for pair in masks]
+
+
+def test_masks_and_points() -> None:
+    a = np.zeros((20, 30), np.uint32)
+    a[2:10, 3:13], a[12:18, 20:28] = 1, 2
+    b = np.roll(a, 2, axis=1)
+    points = ([0, 1, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2])
+    sides = []
+    for ids, of_points in zip((a, b), points, strict=True):
+        annotations = [{"id": each, "category_id": 0} for each in (1, 2)]
+        tables = al.decode_labels(
+            [{"annotations": annotations}, {"annotations": annotations, "point_annotations": of_points}]
+        )
+        rows = pl.DataFrame(tables.segments)
+        table = pl.DataFrame(al.mask_table(ids)).select("id", "area", "xmin", "ymin", "xmax", "ymax", "rle")
+        kept = rows.drop("area", "xmin", "ymin", "xmax", "ymax", "rle")
+        masked = kept.filter(pl.col("sample_id") == "0").join(table, on="id", how="left")
+        rows = pl.concat([masked, rows.filter(pl.col("sample_id") != "0")], how="diagonal").select(rows.columns)
+        sides.append(dataclasses.replace(tables, segments=rows))
+    for match in ("id", "overlap"):
+        found = al.compare_labels(*sides, match=match).annotations
+        assert found["iou"].to_list() == pytest.approx([64 / 96, 36 / 60, 2 / 3, 1])
+        assert found["columns"].list.join(",").to_list() == ["geometry", "geometry", "", ""]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(releases(), releases(), st.sampled_from(("id", "overlap")))
+def test_any_releases_can_be_compared(one: Any, two: Any, match: Any) -> None:
+    a, b = (al.decode_labels([document], on_error="collect") for document in (one, two))
+    found = al.compare_labels(a, b, match=match)
+    count = [sum(tables[kind].num_rows for kind in KINDS) for tables in (a, b)]
+    change = found.annotations["change"]
+    assert (change != "added").sum() == count[0]
+    assert (change != "removed").sum() == count[1]
+    own = al.compare_labels(a, a)
+    lone = own.annotations.filter(pl.col("change") != "same")
+    assert lone["track_id"].null_count() == len(lone)
+
+
+def test_a_match_that_is_none() -> None:
+    with pytest.raises(ValueError, match=r"match: expected 'id' or 'overlap', got 'name'"):
+        al.compare_labels(al.LabelTables(), al.LabelTables(), match="name")  # type: ignore[arg-type]

@@ -1,0 +1,148 @@
+"""Delta: partitions, what a commit says, and what other engines see."""
+
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pytest
+from generate import release
+
+import arrow_labels as al
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.schema import SCHEMAS
+
+TABLES = al.decode_labels([release("multisensor-sequence", samples=2)])
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    al.write_delta(TABLES, tmp_path / "lake")
+    return str(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("name", ["labels", "frames", "segments", "vectors", "cuboids", "samples"])
+def test_engines_read_the_same_rows(name: str, lake: str) -> None:
+    expected = pl.DataFrame(pl.from_arrow(TABLES[name]))
+    table = deltalake.DeltaTable(f"{lake}/{name}")
+    dataset = table.to_pyarrow_dataset()
+    found = {
+        "polars": pl.scan_delta(f"{lake}/{name}").collect(),
+        "pyarrow": pl.DataFrame(pl.from_arrow(dataset.to_table())),
+        "duckdb": pl.DataFrame(pl.from_arrow(duckdb.sql("SELECT * FROM dataset").to_arrow_table())),
+    }
+    for engine, frame in found.items():
+        assert frame.columns == expected.columns, engine
+        assert counted(frame) == counted(expected), engine
+
+
+def counted(frame: pl.DataFrame) -> list[str]:
+    # DuckDB has another name for UTC.
+    return sorted(map(repr, frame.with_columns(pl.col(pl.Datetime).dt.convert_time_zone("UTC")).rows()))
+
+
+def test_a_commit_says_where_rows_come_from_and_how_many_there_are(lake: str) -> None:
+    al.write_delta(TABLES, lake, mode="upsert")
+    for commit in deltalake.DeltaTable(f"{lake}/cuboids").history():
+        assert commit["arrow_labels.source"] == "<document 0>"
+        assert commit["arrow_labels.cuboids"] == str(TABLES.cuboids.num_rows)
+        assert commit["arrow_labels.labels"] == str(TABLES.labels.num_rows)
+        assert "arrow_labels.links" in commit or not TABLES.links.num_rows
+
+
+def test_every_write_is_one_commit_a_table(lake: str) -> None:
+    for version, mode in enumerate(("append", "overwrite", "upsert"), start=1):
+        al.write_delta(TABLES, lake, mode=mode)
+        assert deltalake.DeltaTable(f"{lake}/cuboids").version() == version
+        assert deltalake.DeltaTable(f"{lake}/labels").version() == version
+
+
+def test_a_merge_of_a_label_leaves_the_files_of_others_as_they_are(tmp_path: Path) -> None:
+    """What is replaced is found by key, not by a scan that writes all anew."""
+    first, second = (TABLES.cuboids.filter(pa.array(mask)) for mask in split(TABLES.cuboids))
+    al.write_delta(al.LabelTables(cuboids=first), tmp_path)
+    al.write_delta(al.LabelTables(cuboids=second), tmp_path, mode="append")
+    before = {*deltalake.DeltaTable(tmp_path / "cuboids").file_uris()}
+    al.write_delta(al.LabelTables(cuboids=second), tmp_path, mode="upsert")
+    after = {*deltalake.DeltaTable(tmp_path / "cuboids").file_uris()}
+    assert len(before & after) == 1
+    assert counted(pl.DataFrame(pl.from_arrow(al.read_delta(tmp_path).cuboids))) == counted(
+        pl.DataFrame(pl.from_arrow(TABLES.cuboids))
+    )
+
+
+def split(table: pa.Table) -> tuple[list[bool], list[bool]]:
+    ids = table["sample_id"].to_pylist()
+    first = min(ids)
+    return [sample == first for sample in ids], [sample != first for sample in ids]
+
+
+def test_order_comes_back_from_files_that_were_compacted(lake: str) -> None:
+    al.write_delta(TABLES, lake, mode="upsert")
+    deltalake.DeltaTable(f"{lake}/cuboids").optimize.z_order(["x"])
+    assert al.read_delta(lake) == TABLES
+
+
+# --- partitions
+
+
+def test_partitions(tmp_path: Path) -> None:
+    al.write_delta(TABLES, tmp_path, partition_by=["labelset", "dataset"])
+    al.write_delta(TABLES, tmp_path, mode="upsert")
+    assert al.read_delta(tmp_path) == TABLES
+    divided = {name: deltalake.DeltaTable(tmp_path / name).metadata().partition_columns for name in SCHEMAS}
+    assert divided["cuboids"] == ["labelset"]
+    assert divided["samples"] == ["dataset"]
+    assert divided["cameras"] == []
+    with pytest.raises(TargetError, match="Expected a table divided by labelset, got one divided by nothing|dataset"):
+        al.write_delta(TABLES, tmp_path, mode="append", partition_by="labelset")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("labelsett", "partition_by: expected a column of the tables, got 'labelsett'"),
+        ("points", "partition_by: expected a column of text, integers, bool or time, got 'points'"),
+        ("x", "partition_by: expected a column of text, integers, bool or time, got 'x'"),
+    ],
+)
+def test_columns_that_cannot_divide(column: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        al.write_delta(TABLES, tmp_path, partition_by=column)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_empty_text_cannot_divide(in_parts: bool, tmp_path: Path) -> None:
+    """Delta would give it back as null."""
+    tables = al.decode_labels([{"labelset": "", "sample_uuid": "s", "attributes": {"annotations": []}}])
+    assert tables.labels["labelset"].to_pylist() == [""]
+    given: Any = iter([tables]) if in_parts else tables
+    with pytest.raises(SchemaError, match="Expected no empty text in `labelset`"):
+        al.write_delta(given, tmp_path, partition_by="labelset")
+    al.write_delta(tables, tmp_path)
+    assert al.read_delta(tmp_path) == tables
+
+
+# --- bad input
+
+
+def test_a_folder_of_parquet_tables_is_refused(tmp_path: Path) -> None:
+    al.write_parquet(TABLES, tmp_path / "out")
+    with pytest.raises(TargetError, match="Expected a Delta table or nothing, got Parquet files"):
+        al.write_delta(TABLES, tmp_path / "out", mode="overwrite")
+    assert al.read_parquet(tmp_path / "out") == TABLES
+
+
+def test_a_store_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="Expected a Delta table that can be read and written"):
+        al.write_delta(TABLES, "nowhere://user:secret@host/lake")
+
+
+def test_files_that_are_gone(lake: str) -> None:
+    for file in Path(lake, "cuboids").glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(TargetError, match="Expected a Delta table that can be read and written"):
+        al.read_delta(lake)
