@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import MANIFEST, shown
+from arrow_labels.sources import MANIFEST, hides_options, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
@@ -60,6 +60,7 @@ class _Place(NamedTuple):
         return [column for column in self.by if column in SCHEMAS[self.name].names]
 
 
+@hides_options
 def write_delta(
     tables: LabelTables | Iterable[LabelTables],
     uri: str | os.PathLike[str],
@@ -132,6 +133,7 @@ def write_delta(
                     _write(places[name], read, passed.rows[name], mode, message)
 
 
+@hides_options
 def read_delta(
     uri: str | os.PathLike[str],
     *,
@@ -397,5 +399,5 @@ def _as_target_error(uri: str) -> Iterator[None]:
     except CommitFailedError as error:
         raise conflict(error, shown(uri)) from error
     except (DeltaError, OSError, pa.ArrowException) as error:
-        message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {error}"
+        message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {reason(error)}"
         raise TargetError(f"{message} - at {shown(uri)}") from error
