@@ -1,6 +1,7 @@
 """Sources that engines read: labels of every task type, in files of every kind."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,22 @@ from arrow_labels.schema import SCHEMAS
 
 Json = dict[str, Any]
 
+TYPES = ("attribute_specs", "cameras", "frames", "labels", "segments", "vectors")
+"""Tables that have, together, columns of every type: what an engine could do to a table, it does to one of these."""
+TASK_TYPES = ("segmentation-bitmap", "vector", "pointcloud-segmentation", "multisensor-sequence")
+"""Task types whose labels fill all tables."""
+
+
+def one_thread() -> None:
+    """Let the processes that engines start take one core each, as those of a cluster would."""
+    for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+
 
 def write_folder(folder: Path) -> None:
-    """Releases of every task type, samples and labels as lines and as files, names that repeat, nulls."""
+    """Releases of some task types, samples and labels as lines and as files, names that repeat, nulls."""
     folder.mkdir()
-    for task_type in generate.TASK_TYPES:
+    for task_type in TASK_TYPES:
         release = generate.release(task_type, samples=2, frames=2, objects=3)
         (folder / f"{task_type}.json").write_text(json.dumps(release))
     samples = release["dataset"]["samples"]
