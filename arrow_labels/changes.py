@@ -136,7 +136,8 @@ class Changes:
         try:
             found = decode_sample_name(record.raw)
         except FAILURES:
-            return record  # Decoding says what is wrong with it.
+            reader.name(record)  # at its turn, as if it were decoded; decoding says what is wrong with it
+            return record
         names = [_text(found.uuid), _text(found.name)]
         labels = {
             labelset: raw
@@ -164,6 +165,7 @@ class Changes:
         try:
             found = (decode_label_name(record.raw) if record.kind == "label" else None) or LabelName()
         except FAILURES:
+            reader.name(record)
             return record
         labelset = GROUND_TRUTH if found.labelset is None else found.labelset
         if self.labelsets is not None and labelset not in self.labelsets:

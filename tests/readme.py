@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from check_cases import example
+from jvm import end_jvm
 
 from arrow_labels.checks import RULES
 from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
@@ -84,6 +85,7 @@ def outputs(readme: str, folder: Path) -> list[tuple[str, str]]:
         return found
     finally:
         os.chdir(before)
+        end_jvm()
 
 
 def main() -> None:

@@ -243,7 +243,7 @@ def test_names_with_dots_are_none(tmp_path: Path) -> None:
 
 
 PACKAGE = Path(al.__file__).parent
-BETWEEN_OUR_PROCESSES = {"processes.py", "workers.py", "spans.py"}
+BETWEEN_OUR_PROCESSES = {"processes.py", "workers.py", "spans.py", "spark.py", "worker.py"}
 """Pickles over pipes that this library opened, to processes that it started."""
 
 

@@ -201,7 +201,7 @@ class Reader:
             return records
         for record in records:
             if record.kind != "sample" or "sample_id" in self.wanted.keep:
-                self._name(record)
+                self.name(record)
         samples = self.wanted.kept("sample_id", [record.sample_id for record in records])
         labelsets = self.wanted.kept("labelset", [record.labelset for record in records])
         return [
@@ -227,7 +227,7 @@ class Reader:
             try:
                 parsed = _PARSE[record.kind](record.raw, self.wanted, careful)
             except DecodeError as error:
-                self._name(record)
+                self.name(record)
                 self._fail(rows, error, record.source, record.sample_id or record.place)
                 return
         if parsed is None:
@@ -270,7 +270,7 @@ class Reader:
             rows.reset(mark)
             self._fail(rows, error, record.source, sample_id, labelset)
 
-    def _name(self, record: Record) -> None:
+    def name(self, record: Record) -> None:
         """Give a record its keys by its members, if it has any, without decoding it."""
         names = names_of(record)
         if names is None:

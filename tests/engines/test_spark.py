@@ -16,6 +16,7 @@ import generate
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from jvm import end_jvm
 from labelled import TYPES, by_key, hide_library, one_thread, stored, unordered, write_broken, write_folder
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import InputPartition
@@ -48,6 +49,7 @@ def spark() -> Iterator[SparkSession]:
     session.dataSource.register(LabelsSource)
     yield session
     session.stop()
+    end_jvm()
 
 
 @pytest.fixture(scope="module")
