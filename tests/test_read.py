@@ -228,8 +228,8 @@ def bucket() -> Iterator[dict[str, Any]]:
     host, port = server.get_host_and_port()
     options = {"key": "key", "secret": "secret", "endpoint_url": f"http://{host}:{port}"}
     fs = fsspec.filesystem("s3", **options)
-    fs.mkdir("bucket")
-    fs.pipe("bucket/labels/release.json", TEXT)
+    fs.mkdir("read-bucket")
+    fs.pipe("read-bucket/labels/release.json", TEXT)
     yield options
     reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
     urllib.request.urlopen(reset).close()  # servers of one process share what they store
@@ -238,15 +238,15 @@ def bucket() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_s3(bucket: dict[str, Any]) -> None:
-    name = "s3://bucket/labels/release.json"
+    name = "s3://read-bucket/labels/release.json"
     assert same(al.read_labels(name, storage_options=bucket), name)
-    assert same(al.read_labels("s3://bucket/labels", storage_options=bucket), name)
-    assert same(al.read_labels("s3://bucket/*/*.json", storage_options=bucket), name)
-    with pytest.raises(al.FetchError, match="got nothing - at s3://bucket/no.json"):
-        al.read_labels("s3://bucket/no.json", storage_options=bucket)
-    al.write_release(EXPECTED, "s3://bucket/back.json", storage_options=bucket)
+    assert same(al.read_labels("s3://read-bucket/labels", storage_options=bucket), name)
+    assert same(al.read_labels("s3://read-bucket/*/*.json", storage_options=bucket), name)
+    with pytest.raises(al.FetchError, match="got nothing - at s3://read-bucket/no.json"):
+        al.read_labels("s3://read-bucket/no.json", storage_options=bucket)
+    al.write_release(EXPECTED, "s3://read-bucket/back.json", storage_options=bucket)
     fs = fsspec.filesystem("s3", **bucket)
-    assert difference(RELEASE, json.loads(fs.cat("bucket/back.json"))) is None
+    assert difference(RELEASE, json.loads(fs.cat("read-bucket/back.json"))) is None
 
 
 def test_a_missing_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_a_missing_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sources, "url_to_fs", fail)
     with pytest.raises(al.MissingExtraError, match=r"python -m pip install 'arrow-labels\[s3\]'"):
-        al.read_labels("s3://bucket/a.json")
+        al.read_labels("s3://read-bucket/a.json")
 
 
 NOTHING: dict[str, tuple[Callable[[Path], Any], str]] = {

@@ -86,7 +86,7 @@ def bucket() -> Iterator[dict[str, str]]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    fsspec.filesystem("s3", key="key", secret="secret", endpoint_url=url).mkdir("bucket")
+    fsspec.filesystem("s3", key="key", secret="secret", endpoint_url=url).mkdir("lance-bucket")
     yield {
         "aws_endpoint": url,
         "allow_http": "true",
@@ -102,8 +102,8 @@ def bucket() -> Iterator[dict[str, str]]:
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_s3(bucket: dict[str, str]) -> None:
     tables = al.decode_labels([release("vector", samples=1)])
-    al.write_lance(tables, "s3://bucket/out", storage_options=bucket)
-    assert al.read_lance("s3://bucket/out", storage_options=bucket) == tables
+    al.write_lance(tables, "s3://lance-bucket/out", storage_options=bucket)
+    assert al.read_lance("s3://lance-bucket/out", storage_options=bucket) == tables
     with pytest.raises(al.TargetError, match="(?s)Expected tables that can be read, got .* at s3://nothing/out"):
         al.read_lance("s3://nothing/out", storage_options=bucket)
 
