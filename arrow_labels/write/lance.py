@@ -238,7 +238,7 @@ def _commit(
     import tenacity
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: "commit conflict" in str(error)),
+        retry=tenacity.retry_if_exception(_is_conflict),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         reraise=True,
@@ -260,6 +260,12 @@ def _commit(
                 read_version=None if dataset is None else dataset.version,
                 storage_options=options,
             )
+
+
+def _is_conflict(error: BaseException) -> bool:
+    """Whether another commit came in between: Lance says so in more than one way, and not by a class of its own."""
+    text = f"{type(error).__name__} {error}".lower()
+    return "commit conflict" in text or "commitconflict" in text or "incompatible transaction" in text
 
 
 def _create(url: str, name: str, options: dict[str, str] | None) -> Any:
