@@ -73,7 +73,7 @@ def state(target: str, direct: dict[str, Any]) -> str:
     return "old" if found == OLD else "new" if found == NEW else "mixed"
 
 
-@pytest.mark.parametrize("mode", ["error"])
+@pytest.mark.parametrize("mode", ["error", "overwrite"])
 def test_writes_to_s3(store: tuple[dict[str, Any], dict[str, Any], Proxy], mode: Any) -> None:
     direct, through, proxy = store
     target = "s3://faults/{}/out"

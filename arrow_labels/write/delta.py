@@ -124,13 +124,12 @@ def write_delta(
         _check(places[name], table)
     passed = nothing_passed()
     with replayed(_divisible(tables, by), passed, keys=mode == "upsert") as read:
-        message = _message(passed)
         for name in COMMIT_ORDER:
             with _as_target_error(places[name].uri):
                 if mode == "upsert":
-                    _upsert(places[name], read, passed.rows[name], passed.keys[MERGE_KEYS[name]], message)
+                    _upsert(places[name], read, passed)
                 else:
-                    _write(places[name], read, passed.rows[name], mode, message)
+                    _write(places[name], read, passed, mode)
 
 
 @hides_options
@@ -258,9 +257,7 @@ def _without_empty_text(part: LabelTables, by: list[str]) -> LabelTables:
     return part
 
 
-def _write(
-    place: _Place, read: Reader, rows: int, mode: Literal["error", "append", "overwrite"], message: CommitProperties
-) -> None:
+def _write(place: _Place, read: Reader, passed: Passed, mode: Literal["error", "append", "overwrite"]) -> None:
     """Add all rows, or replace all by them."""
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError
@@ -268,7 +265,9 @@ def _write(
     for attempt in attempts(CommitFailedError):
         with attempt:
             table = _open(place)
-            if table is not None and mode == "append" and not rows:
+            if table is not None and mode == "error":
+                refuse_existing([place.name], shown(place.uri))
+            if table is not None and mode == "append" and not passed.rows[place.name]:
                 continue
             write_deltalake(
                 place.uri if table is None else _grown(place, table),
@@ -279,31 +278,42 @@ def _write(
                 description=_description(place),
                 storage_options=place.options,
                 writer_properties=_parquet(),
-                commit_properties=message,
+                commit_properties=_message(passed, is_first=table is None),
             )
 
 
-def _upsert(place: _Place, read: Reader, rows: int, keys: pa.Table, message: CommitProperties) -> None:
-    """Replace all rows that have one of these keys by the new ones."""
-    from deltalake import DeltaTable
+def _upsert(place: _Place, read: Reader, passed: Passed) -> None:
+    """Replace all rows that have one of the keys that passed by the new ones."""
     from deltalake.exceptions import CommitFailedError
 
+    keys, rows = passed.keys[MERGE_KEYS[place.name]], passed.rows[place.name]
     for attempt in attempts(CommitFailedError):
         with attempt:
-            table = _open(place)
-            if table is None:
-                table = DeltaTable.create(
-                    place.uri,
-                    SCHEMAS[place.name],
-                    mode="error",
-                    partition_by=place.columns or None,
-                    name=place.name,
-                    description=_description(place),
-                    storage_options=place.options,
-                    commit_properties=message,
-                )
+            table = _open(place) or _new(place, passed)
             if rows or table.get_add_actions().num_rows:
-                _merge(_grown(place, table), _rows(place.name, read), keys, message)
+                _merge(_grown(place, table), _rows(place.name, read), keys, _message(passed))
+
+
+def _new(place: _Place, passed: Passed) -> DeltaTable:
+    """A table without rows, or the one that another writer has made in the meantime."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable.create(
+            place.uri,
+            SCHEMAS[place.name],
+            mode="error",
+            partition_by=place.columns or None,
+            name=place.name,
+            description=_description(place),
+            storage_options=place.options,
+            commit_properties=_message(passed, is_first=True),
+        )
+    except DeltaError:
+        if (table := _open(place)) is None:
+            raise
+        return table
 
 
 def _rows(name: str, read: Reader) -> pa.RecordBatchReader:
@@ -358,11 +368,13 @@ def _description(place: _Place) -> str:
     return f"arrow_labels: one row is {ROWS[place.name]}"
 
 
-def _message(passed: Passed) -> CommitProperties:
+def _message(passed: Passed, *, is_first: bool = False) -> CommitProperties:
+    """What a commit says of itself."""
     from deltalake import CommitProperties
 
-    # Other conflicts than those that a new attempt solves are solved by deltalake itself.
-    return CommitProperties(custom_metadata=note(passed))
+    # deltalake itself puts a commit on top of another writer's where both may stand. Of two that make the table it
+    # does so too, and both writers with `mode="error"` would be told that they were the first.
+    return CommitProperties(custom_metadata=note(passed), max_commit_retries=0 if is_first else None)
 
 
 def _parquet() -> WriterProperties:

@@ -357,8 +357,10 @@ def _write_in_place(folder: Folder, mode: Mode, write: Write) -> None:
         with as_target_error(WRITABLE, url):
             _refuse_another_write(folder, tables, mode)
     except BaseException:
-        with suppress(OSError):
+        try:
             _delete(folder, [*_parts_named(folder, file), *([_MARKER] if is_first else [])])
+        except Exception as error:  # of any library below the file system; what counts is what ended the write
+            _LOG.warning("files of a write that failed are left in %s, for the next one: %s", url, reason(error))
         raise
     # From here on nothing new may be deleted: a put that failed may have arrived.
     with as_target_error(WRITABLE, url):

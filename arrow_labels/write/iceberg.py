@@ -6,6 +6,7 @@ adds its files, that of `labels` comes last. A commit that meets another writer'
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 import warnings
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
 from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
+from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.expressions import BooleanExpression
     from pyiceberg.table import Table
+
+_LOG: Final = logging.getLogger(__name__)
 
 _LIMITS: Final = Limits(rows=1 << 20, bytes=64 << 20)
 _FILE_BYTES: Final = 256 << 20
@@ -128,7 +132,7 @@ def write_iceberg(
         with _as_target_error(place):
             _make_namespace(place)
             for name, table in found.items():
-                targets[name] = _made(place, name, made) if table is None else _grown(name, table)
+                targets[name] = _made(place, name, mode, made) if table is None else _grown(name, table)
         _write_files(parts, place, targets, files)
         for name in COMMIT_ORDER:
             keys = passed.keys[MERGE_KEYS[name]] if mode == "upsert" else None
@@ -139,12 +143,14 @@ def write_iceberg(
             with _as_target_error(place):
                 _commit(targets[name], paths, mode, keys, note(passed))
     except BaseException:
-        with suppress(Exception):
+        try:
             for name, paths in files.items():
                 for path in paths:
                     targets[name].io.delete(path)
             for name in made:
                 place.catalog.drop_table((*place.namespace, name))
+        except Exception as error:  # of any catalog or store; what counts is what ended the write
+            _LOG.warning("files of a write that failed are left in %s: %s", place.shown, reason(error))
         raise
 
 
@@ -215,7 +221,7 @@ def _open(catalog: Catalog | str, namespace: str | tuple[str, ...]) -> _Place:
             catalog = load_catalog(catalog)
         except Exception as error:
             raise TargetError(
-                f"Expected a catalog of the configuration of pyiceberg, got {type(error).__name__}: {error} - "
+                f"Expected a catalog of the configuration of pyiceberg, got {type(error).__name__}: {reason(error)} - "
                 f"at `{catalog}`"
             ) from error
     parts = catalog.identifier_to_tuple(namespace)
@@ -257,8 +263,8 @@ def _described(name: str) -> pa.Schema:
     return pa.schema([field.with_metadata({"doc": DESCRIPTIONS[name][field.name]}) for field in SCHEMAS[name]])
 
 
-def _made(place: _Place, name: str, made: list[str]) -> Table:
-    """A new table, or the one that another writer has made in the meantime."""
+def _made(place: _Place, name: str, mode: LakeMode, made: list[str]) -> Table:
+    """A new table, or the one that another writer has made in the meantime, unless that is to be refused."""
     from pyiceberg.exceptions import TableAlreadyExistsError
 
     identifier = (*place.namespace, name)
@@ -267,6 +273,8 @@ def _made(place: _Place, name: str, made: list[str]) -> Table:
             identifier, _described(name), properties={"comment": f"arrow_labels: one row is {ROWS[name]}"}
         )
     except TableAlreadyExistsError:
+        if mode == "error":
+            refuse_existing([name], place.shown)
         return place.catalog.load_table(identifier)
     made.append(name)
     return table
@@ -405,5 +413,6 @@ def _as_target_error(place: _Place) -> Iterator[None]:
         raise conflict(error, place.shown) from error
     except Exception as error:
         raise TargetError(
-            f"Expected tables that can be read and written, got {type(error).__name__}: {error} - in {place.shown}"
+            f"Expected tables that can be read and written, got {type(error).__name__}: "
+            f"{reason(error, place.catalog.properties)} - in {place.shown}"
         ) from error

@@ -13,7 +13,7 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import hides_options
+from arrow_labels.sources import hides_options, reason
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
     READABLE,
@@ -285,8 +285,10 @@ def write_part(
 
 def _close(item: Any) -> None:
     """Close what is closed already, or what had an error that is on its way up."""
-    with suppress(OSError):
+    try:
         item.close()
+    except Exception as error:  # of any library below the file system
+        _LOG.debug("a file of a write that failed could not be closed: %s", reason(error))
 
 
 def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[str, pa.Table]]:

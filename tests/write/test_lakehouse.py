@@ -276,30 +276,66 @@ def test_order_comes_back_from_rows_that_were_mixed(store: Store) -> None:
 # --- commits that meet
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_concurrent_upserts_lose_nothing(name: str, tmp_path: Path) -> None:
-    """Ten writers at once, each of a sample of its own; and two of them of the same one."""
-    tables = [al.decode_labels([named(release("bboxes", samples=1), f"writer {number}")]) for number in range(9)]
-    tables.append(tables[0])
-    start, failures = threading.Barrier(len(tables)), []
+def written_at_once(
+    make: Callable[[], Store], tables: list[al.LabelTables], mode: Any
+) -> tuple[list[al.LabelTables], list[Exception]]:
+    """Each of the tables by a writer of its own, all at once: which were written, and the errors of the others."""
+    start, done, failures = threading.Barrier(len(tables)), [], []
 
     def run(store: Store, part: al.LabelTables) -> None:
         try:
             start.wait(60)
-            store.write(part, mode="upsert")
+            store.write(part, mode=mode)
+            done.append(part)
         except Exception as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=run, args=(STORES[name](tmp_path), part)) for part in tables]
+    threads = [threading.Thread(target=run, args=(make(), part)) for part in tables]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not failures
-    found = rows(STORES[name](tmp_path).read())
-    for table, expected in rows(al.LabelTables.concat(tables[:-1])).items():
+    return done, failures
+
+
+def assert_holds(store: Store, tables: list[al.LabelTables]) -> None:
+    """The rows of all of these tables, in whatever order, and no others."""
+    found = rows(store.read())
+    for table, expected in rows(al.LabelTables.concat(tables)).items():
         if table != "rejects":
             assert counted(found[table]) == counted(expected), table
+
+
+def of_writers(count: int) -> list[al.LabelTables]:
+    return [al.decode_labels([named(release("bboxes", samples=1), f"writer {number}")]) for number in range(count)]
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_concurrent_upserts_lose_nothing(name: str, tmp_path: Path) -> None:
+    """Ten writers at once, each of a sample of its own; and two of them of the same one."""
+    tables = of_writers(9)
+    _, failures = written_at_once(lambda: STORES[name](tmp_path), [*tables, tables[0]], "upsert")
+    assert not failures
+    assert_holds(STORES[name](tmp_path), tables)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_concurrent_appends_lose_nothing(name: str, tmp_path: Path) -> None:
+    tables = of_writers(6)
+    _, failures = written_at_once(lambda: STORES[name](tmp_path), tables, "append")
+    assert not failures
+    assert_holds(STORES[name](tmp_path), tables)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_of_concurrent_first_writers_one_is_the_first(name: str, tmp_path: Path) -> None:
+    for attempt in range(3):
+        place = tmp_path / str(attempt)
+        place.mkdir()
+        done, failures = written_at_once(lambda place=place: STORES[name](place), of_writers(4), "error")
+        assert len(done) == 1, (done, failures)
+        assert all(isinstance(failure, TargetError) for failure in failures), failures
+        assert_holds(STORES[name](place), done)
 
 
 # --- schemas
