@@ -7,40 +7,30 @@ interrupted.
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
-import platform
-import re
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from io import TextIOWrapper
 from typing import Annotated, Any, Final, Literal
 
-import polars as pl
-import pyarrow as pa
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 import arrow_labels as al
 from arrow_labels.check_command import CheckFormat, findings_of, print_findings, tables_of
 from arrow_labels.checks import RULES
+from arrow_labels.command_messages import end, print_log, progress_bar, reported
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.formats import Format as TablesFormat
 from arrow_labels.formats import check_options, convert_to, read_tables
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
-from arrow_labels.terminal import is_terminal, print_json, print_table, print_text, printable
+from arrow_labels.terminal import print_json, print_table, print_text
 from arrow_labels.write.lakehouse import LakeMode
 from arrow_labels.write.parquet import Removed, read_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
-_Moves = Callable[[int, int | None], None]
 
 _TITLES: Final = {
     "summary": "Summary",
@@ -54,18 +44,7 @@ _TITLES: Final = {
     "undefined": "Used, never defined",
     "rejects": "Rejects",
 }
-_LOG: Final = logging.getLogger("arrow_labels.cli")
 _SHOWN_REJECTS: Final = 20
-_OPTIONS: Final = {
-    'mode="append", "upsert" or "overwrite"': "--mode append, upsert or overwrite",
-    'mode="overwrite"': "--overwrite",
-    'mode="upsert"': "--mode upsert",
-    "dataset=": "--dataset",
-    "partition_by": "--partition-by",
-}
-"""What messages of the library call options, and what they are called here."""
-_QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
-
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
     epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
@@ -106,8 +85,7 @@ _Verbose = Annotated[
         "--verbose",
         "-v",
         help="Say on standard error what is read, retried and written, with times and sizes.",
-        # A function of its own, since it stands below.
-        callback=lambda context, asked: _log(context, asked),
+        callback=print_log,
     ),
 ]
 _Sources = Annotated[
@@ -136,7 +114,7 @@ def _options(
 
 def _version(asked: bool) -> None:
     if asked:
-        with _reported():
+        with reported():
             print_text(f"arrow-labels {al.__version__}")
         raise typer.Exit
 
@@ -218,8 +196,8 @@ def convert(
         check_options(to, mode, overwrite, compression, partition_by or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with _reported():
-        with _progress("convert", quiet) as (progress, count):
+    with reported():
+        with progress_bar("convert", quiet) as (progress, count):
             reading: dict[str, Any] = {
                 "compression": compression,
                 "task_type": task_type,
@@ -249,7 +227,7 @@ def convert(
                 rejects = shown["rejects"]
         if not quiet:
             print_table(None, ["labels", "number"] if incremental else ["table", "rows"], list(shown.items()))
-        _end(rejects, "table `rejects` says which and why")
+        end(rejects, "table `rejects` says which and why")
 
 
 @app.command(epilog="Example: arrow-labels restore tables/ release.json")
@@ -276,7 +254,7 @@ def restore(
 ) -> None:
     """Turn tables back into release JSON."""
     options = _storage_options(storage_option)
-    with _reported():
+    with reported():
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
@@ -286,7 +264,7 @@ def restore(
         al.write_release(found, target, dataset=dataset, storage_options=options)
         if not quiet:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
-        _end(found.rejects.num_rows, "they are in the tables only")
+        end(found.rejects.num_rows, "they are in the tables only")
 
 
 @app.command(epilog="Example: arrow-labels inspect release.json --format json")
@@ -303,8 +281,8 @@ def inspect(
     defined; and rejects.
     """
     options = _storage_options(storage_option)
-    with _reported():
-        with _progress("inspect", quiet=False) as (progress, _):
+    with reported():
+        with progress_bar("inspect", quiet=False) as (progress, _):
             found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
         if output == "json":
             summary = dict(found["summary"].rows())
@@ -317,7 +295,7 @@ def inspect(
                     shown = shown.head(_SHOWN_REJECTS)
                 if shown.height:
                     print_table(title, shown.columns, shown.rows())
-        _end(found["rejects"].height)
+        end(found["rejects"].height)
 
 
 @app.command(epilog="Example: arrow-labels check release.json --format html > report.html")
@@ -340,6 +318,7 @@ def check(
     ] = False,
     output: Annotated[CheckFormat, typer.Option("--format", help="How to print.")] = "table",
     storage_option: _StorageOptions = None,
+    verbose: _Verbose = False,
 ) -> None:
     """Say what is wrong in labels.
 
@@ -349,8 +328,8 @@ def check(
     chosen = [name.strip() for given in rules or () for name in given.split(",")]
     if unknown := [name for name in chosen if name not in RULES]:
         raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
-    with _reported():
-        with _progress("check", quiet=False) as (progress, _):
+    with reported():
+        with progress_bar("check", quiet=False) as (progress, _):
             tables = tables_of(
                 sources, labelsets=labelset or None, masks=masks, storage_options=options, progress=progress
             )
@@ -380,7 +359,7 @@ def schema(
         ]
         for name in ([table] if table else al.SCHEMAS)
     }
-    with _reported():
+    with reported():
         if output == "json":
             print_json({name: {"row": ROWS[name], "columns": found} for name, found in columns.items()})
             return
@@ -400,87 +379,6 @@ def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
         except ValueError:
             options[key] = value
     return options or None
-
-
-def _end(rejects: int, where: str = "") -> None:
-    """Say how many records were rejected, and exit with 1 if there are any."""
-    if rejects:
-        records = "1 record was rejected" if rejects == 1 else f"{rejects} records were rejected"
-        _complain(records + (f": {where}" if where else ""))
-        raise typer.Exit(1)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn what can go wrong with inputs and targets into one line and an exit status."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (al.ArrowLabelsError, al.MissingExtraError, OSError, pa.ArrowException) as error:
-        # Where it was raised; what led to it may hold URLs whole.
-        _LOG.debug("raised at\n%s", "".join(traceback.format_tb(error.__traceback__)).rstrip())
-        message = str(error) or type(error).__name__
-        for name, option in _OPTIONS.items():
-            message = message.replace(name, option)
-        _complain(f"error: {message}")
-        raise typer.Exit(1) from None
-
-
-class _Printed(logging.Handler):
-    """Prints records as everything else for people is printed, a line of text on a line of its own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for line in self.format(record).splitlines():
-            _complain(line)
-
-
-def _log(context: typer.Context, asked: bool) -> None:
-    """Print the log of this library, and not that of others, which knows URLs whole, until the command ends."""
-    if not asked or context.resilient_parsing:
-        return
-    log, handler = logging.getLogger("arrow_labels"), _Printed()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    context.call_on_close(lambda: log.setLevel(level))
-    context.call_on_close(lambda: log.removeHandler(handler))
-    python = f"Python {platform.python_version()} on {platform.platform()}"
-    _LOG.info("arrow-labels %s, Polars %s, pyarrow %s, %s", al.__version__, pl.__version__, pa.__version__, python)
-
-
-def _complain(message: str) -> None:
-    """Print a line for people, without the queries of URLs, which may be signatures."""
-    with suppress(BrokenPipeError):
-        print(printable(_QUERY.sub(r"\1", message)), file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _progress(what: str, quiet: bool) -> Iterator[tuple[_Moves | None, _Moves | None]]:
-    """A progress bar on the terminal, and the functions that move it and count bitmaps; None without a terminal."""
-    if quiet or not is_terminal(sys.stderr):
-        yield None, None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[bitmaps]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as bar:
-        task = bar.add_task(what, total=None, bitmaps="")
-        numbers = itertools.count(1)
-        yield (
-            lambda done, total: bar.update(task, completed=done, total=total),
-            # How many there will be in all is not known before the last label is read.
-            lambda _done, _total: bar.update(task, bitmaps=f"{next(numbers):,} bitmaps"),
-        )
-        # Definitions and blanks between samples are never reported as done; without a total the bar goes on moving.
-        done = bar.tasks[0].total or bar.tasks[0].completed
-        bar.update(task, completed=done, total=done)
 
 
 if __name__ == "__main__":

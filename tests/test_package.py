@@ -139,6 +139,7 @@ LAYERS = (
     "engines.spark",
     "terminal",
     "check_command",
+    "command_messages",
     "formats",
     "cli",
 )

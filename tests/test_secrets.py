@@ -159,7 +159,7 @@ def test_lance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["convert", "URL", "out"], ["convert", "URL", "out", "--on-error", "collect"], ["inspect", "URL"],
-     ["restore", "URL", "back.json"], ["convert", "in.json", "URL"]],
+     ["check", "URL"], ["restore", "URL", "back.json"], ["convert", "in.json", "URL"]],
     ids=lambda arguments: "-".join(arguments),
 )  # fmt: skip
 def test_commands(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:

@@ -62,9 +62,9 @@ def read_labels(
     task_type, timestamp_unit, labelsets, storage_options, on_error, masks, mask_options
         As in `arrow_labels.read_labels`. What fails with ``on_error="collect"`` is in the table `rejects`.
     part_bytes : int
-        JSON of one task. Tasks are made smaller where there would be fewer than the engine asks for.
+        JSON of one task, at most. Tasks are smaller where there would be fewer than four for each core.
     read_options
-        Other options of `ray.data.read_datasource`, such as `concurrency` and `override_num_blocks`.
+        Other options of `ray.data.read_datasource`, such as `concurrency`, and `override_num_blocks` for more tasks.
 
     Returns
     -------
@@ -103,6 +103,9 @@ def read_labels(
     if masks:
         with_masks = {"storage_options": storage_options, "on_error": on_error, **(mask_options or {})}
     labels = LabelsDatasource(items_of(source, storage_options), table, columns, options, with_masks, part_bytes)
+    if read_options.get("override_num_blocks") is None:
+        # Ray's own choice are two hundred: tasks so short that it loses more between them than they take.
+        read_options["override_num_blocks"] = len(labels.parts)
     dataset: ray.data.Dataset = ray.data.read_datasource(labels, **read_options)
     return dataset
 
@@ -148,6 +151,12 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
             raise error.cause from None
         return [each for group in found for each in group]
 
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The source in a few parts for each core, none of them small."""
+        share = self.estimate_inmemory_data_size() // (4 * _cores())
+        return parts_of(self._indexed, min(self._part_bytes, max(share, _SMALLEST)))
+
     def estimate_inmemory_data_size(self) -> int:
         """Bytes of the JSON: what becomes of it depends on the table."""
         return sum(piece.nbytes for piece in self._indexed)
@@ -158,9 +167,11 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
         """One task for each part of the source."""
         columns = self._get_data_columns()
         schema = checked(self._table, columns, self._options)
-        share = -(-self.estimate_inmemory_data_size() // max(1, parallelism))
+        parts = self.parts
+        if parallelism > len(parts):
+            parts = parts_of(self._indexed, max(self.estimate_inmemory_data_size() // parallelism, _SMALLEST))
         made = []
-        for part in parts_of(self._indexed, min(self._part_bytes, max(share, _SMALLEST))):
+        for part in parts:
             metadata = BlockMetadata(
                 num_rows=None, size_bytes=part.nbytes, input_files=tuple(part.sources), exec_stats=None
             )
