@@ -53,6 +53,7 @@ LAYERS = (
     "bitmap_files",
     "mask_rows",
     "masks",
+    "known",
     "state",
     "changes",
     "scan",
