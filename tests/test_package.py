@@ -64,6 +64,7 @@ LAYERS = (
     "pieces",
     "partitions",
     "write.folder",
+    "write.parts",
     "write.splice",
     "write.merge",
     "write.owners",
