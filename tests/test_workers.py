@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -427,9 +426,7 @@ def test_what_functions_raise_and_print(tmp_path: Path, capfd: pytest.CaptureFix
 
 def test_processes_import_what_they_need(tmp_path: Path) -> None:
     """Their start counts; what a function asks of the package is there all the same."""
-    kept = partial(workers.kept, tmp_path / "a.arrow")
-    write = partial(write_part, folder=None, file="", limits=None, codec={})
-    tasks = [processes.Task("it", function, (kept, write)) for function in (modules, use_names)]
+    tasks = [processes.Task("it", function, (workers.kept, write_part)) for function in (modules, use_names)]
     loaded, names = processes.run(tasks, 1, tmp_path / "no", lambda *_: None, lambda _: None)
     assert {"arrow_labels.workers", "arrow_labels.write.parts"} <= loaded
     assert not loaded & {"polars", "arrow_labels.checks", "arrow_labels.expressions"}
