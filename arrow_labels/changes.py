@@ -3,23 +3,27 @@
 A label is unchanged if its `content_hash` is that of the target, or if the target has no hash for it, its `updated_at`;
 a label with neither counts as changed. The hash (XXH3, 128 bits: against accidents, not against attackers) covers the
 bytes of the label, and what else its rows depend on: the names of the categories and the options of the reader. Where a
-label came in a sample, a hash of the whole sample and its number of labels stand after it, so that a sample in which
-nothing changed is known by one hash of its bytes, without being parsed.
+label came in a sample, a hash of the whole sample and its numbers of labels and bytes stand after it, so that a sample
+in which nothing changed is known by one hash of its bytes, without being parsed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Raw
 from xxhash import xxh3_128
 
 from arrow_labels.decode.careful import FAILURES, Buffer
+from arrow_labels.decode.definitions import ParsedRelease, add_release, around_samples
 from arrow_labels.decode.documents import Document, Reader, Record
+from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import parse_time
-from arrow_labels.errors import ArrowLabelsError
+from arrow_labels.errors import ArrowLabelsError, DecodeError
+from arrow_labels.known import split_known
 from arrow_labels.schema import GROUND_TRUTH, OWNERS, SCHEMA_VERSION
 from arrow_labels.state import LabelKey, State, state
 from arrow_labels.wire import (
@@ -125,6 +129,24 @@ class Changes:
         reader.lone_samples += known
         return known
 
+    def split(self, reader: Reader, document: Document) -> ParsedRelease | None:
+        """A release of which the target holds nearly all samples as they are; None if it is anything else."""
+        data = document.data
+        if not isinstance(data, memoryview) or bytes(data[:1]) != b"{" or not self.state.known:
+            return None
+        around = around_samples(data)
+        dataset = None if around is None else around.parsed.release.dataset
+        if around is None or dataset is None:
+            return None
+        definitions = Rows(reader.wanted)
+        try:
+            add_release(definitions, document.source, around.parsed, reader.task_type)
+        except DecodeError:
+            return None  # at its turn
+        _, of_sample = self._context(reader, definitions.categories, dataset.name)
+        dataset.samples = split_known(data, around, self.state.known, partial(_hash, of_sample))
+        return None if dataset.samples is None else around.parsed
+
     def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
         """A record with what of it must be decoded, and hashes; None if that is nothing."""
         of_label, of_sample = self._context(reader, categories, record.dataset)
@@ -145,7 +167,8 @@ class Changes:
             if self.labelsets is None or labelset in self.labelsets
         }
         # An id that is the sample's place may be another one tomorrow.
-        whole = f"-{whole}-{len(labels)}" if any(name is not None for name in names) else ""
+        size = len(memoryview(record.raw))
+        whole = f"-{whole}-{len(labels)}-{size}" if any(name is not None for name in names) else ""
         sample_id = reader.name_sample(record, *names)
         self.samples[sample_id] = record.index
         hashes = {labelset: _hash(of_label, raw) + whole for labelset, raw in labels.items()}

@@ -1,8 +1,9 @@
 """Processes that work for this one: tasks go out, results come back in the order of the tasks.
 
 Each is a fresh interpreter that imports the functions of its tasks and never the caller's `__main__`: a script needs no
-guard around its main part, and nothing is forked beside threads. Tasks and results are pickles on the standard streams
-of the process, so that it notices when this one is gone.
+guard around its main part, and nothing is forked beside threads. Nor does it run the package's `__init__`, unless
+something asks for what that brings: half of a process's start. Tasks and results are pickles on the standard streams of
+the process, so that it notices when this one is gone.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple, NoReturn
 
-import polars as pl
-
 from arrow_labels.errors import ArrowLabelsError, WorkerError
 
 Say = Callable[[Any], None]
@@ -37,6 +36,11 @@ _LOG: Final = logging.getLogger(__name__)
 _START: Final = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # Ctrl-C is for the process that waits.
     "import pickle, sys; folder, sys.path[:], level = pickle.load(sys.stdin.buffer)\n"
+    "from importlib.util import find_spec, module_from_spec\n"
+    "spec = find_spec('arrow_labels'); package = sys.modules['arrow_labels'] = module_from_spec(spec)\n"
+    "def whole(name):\n"
+    "    del package.__getattr__; spec.loader.exec_module(package); return getattr(package, name)\n"
+    "package.__getattr__ = whole\n"
     "from arrow_labels.processes import work; work(folder, level)"
 )
 _AHEAD: Final = 2
@@ -85,6 +89,8 @@ class _Job:
 
 def cores() -> int:
     """How many cores this process may use: as many as Polars has threads, which knows of affinity and quotas."""
+    import polars as pl
+
     return pl.thread_pool_size()
 
 

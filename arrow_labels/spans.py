@@ -7,8 +7,6 @@ without what stands before it. Those that are compressed or elsewhere are copied
 from __future__ import annotations
 
 import io
-import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -25,7 +23,7 @@ from msgspec import Raw
 from arrow_labels.contents import LINES, Stamp, content, lines, mapped, spool, stamp, unchanged
 from arrow_labels.decode import Document, OnError, Reader
 from arrow_labels.decode.careful import FAILURES
-from arrow_labels.decode.definitions import parse_release
+from arrow_labels.decode.definitions import around_samples, parse_release
 from arrow_labels.decode.documents import Record
 from arrow_labels.decode.rows import Rows
 from arrow_labels.errors import FetchError
@@ -39,10 +37,6 @@ _RATIO: Final = 8
 """How many bytes of JSON a byte of a compressed file is taken to be."""
 _HEAD: Final = 16 << 20
 _BLOCK: Final = 16 << 20
-_TAIL: Final = 1 << 16
-_SAMPLES: Final = re.compile(rb'"samples"\s*:\s*\[')
-_FIRST: Final = re.compile(rb'\s*(\{\s*"[^"\\]{1,100}"\s*:)')
-"""How the first sample begins."""
 
 
 class Files(NamedTuple):
@@ -243,34 +237,21 @@ def _places(raws: list[Raw], whole: bytes | memoryview) -> tuple[npt.NDArray[np.
 
 
 def _blocks(large: Large, file: File, stream: IO[bytes], processes: int) -> list[Blocks]:
-    """Where the samples of a release stand, and where some of them seem to begin; nothing if that is not found.
-
-    That the samples stand there is proved by another value in their place.
-    """
+    """Where the samples of a release stand, and where some of them seem to begin; nothing if that is not found."""
     found = stamp(stream)
     data = mapped(stream)
-    begin = _SAMPLES.search(data, 0, min(len(data), _HEAD))
-    tail = bytes(data[-_TAIL:])
-    end = len(data) - len(tail) + tail.rfind(b"]")
-    if begin is None or end < begin.end() or end < len(data) - len(tail):
+    around = around_samples(data)
+    if around is None:
         return []
-    before, after = bytes(data[: begin.end()]).removeprefix(b"\xef\xbb\xbf"), bytes(data[end:])
-    mark = b'"%s"' % secrets.token_hex(16).encode()
-    try:
-        dataset = parse_release(before + mark + after).release.dataset
-    except FAILURES:
-        return []
-    first = _FIRST.match(data, begin.end())
-    if dataset is None or [bytes(raw) for raw in dataset.samples or ()] != [mark] or first is None:
-        return []
-    next_one = re.compile(rb"\}(\s*),\s*" + re.escape(bytes(data[first.start(1) : first.end(1)])))
-    edges = [begin.end()]
-    while edges[-1] + _BLOCK < end and (guess := next_one.search(data, edges[-1] + _BLOCK, end)):
+    dataset = around.parsed.release.dataset
+    assert dataset is not None
+    edges = [around.begin]
+    while edges[-1] + _BLOCK < around.end and (guess := around.between.search(data, edges[-1] + _BLOCK, around.end)):
         edges.append(guess.end(1) + 1)  # after the comma
-    edges.append(end + 1)
+    edges.append(around.end + 1)
     size = -(-(len(edges) - 1) // processes)
     return [
-        Blocks(large, file, found, before + after, dataset.name, edges[place : place + size + 1])
+        Blocks(large, file, found, around.head, dataset.name, edges[place : place + size + 1])
         for place in range(0, len(edges) - 1, size)
     ]
 
@@ -281,10 +262,14 @@ def prove(blocks: Blocks, _is_last: bool, _: Say) -> tuple[npt.NDArray[np.int64]
     A text of blocks is an array of samples if each block is one: there is but one way to read JSON.
     """
     places = []
+    memory = bytearray(max(end - begin for begin, end in pairwise(blocks.edges)) + 1)  # one, its pages found once
     with content(blocks.file) as stream:
         for begin, end in pairwise(blocks.edges):
             stream.seek(begin)
-            block = b"[" + stream.read(end - begin - 1) + b"]"
+            block = memoryview(memory)[: end - begin + 1]
+            if stream.readinto(block[1:-1]) != end - begin - 1:
+                return None
+            block[0], block[-1] = b"[]"
             try:
                 raws = decode_raws(block)
             except FAILURES:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError
+from arrow_labels.known import Known
 
 LabelKey = tuple[str, str]
 """Sample id and labelset."""
@@ -39,7 +40,8 @@ class _HeldRecord(NamedTuple):
 class State:
     """What a target holds: its labels and samples, and those that its last run rejected.
 
-    `records` finds the labels of a sample by the hash of its bytes, `lone` a label by that of its document.
+    `records` finds the labels of a sample by the hash of its bytes, `lone` a label by that of its document, and `known`
+    what a sample's bytes were.
     """
 
     labels: dict[LabelKey, _Held] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class State:
     rejected_samples: frozenset[str | None] = frozenset()
     records: dict[str, _HeldRecord] = field(default_factory=dict)
     lone: dict[str, LabelKey] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
 
 
 def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table) -> State:
@@ -84,12 +87,23 @@ def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table) -> State:
         if number < table.num_rows:
             raise SchemaError(f"Expected each {what} once, got {table.num_rows:,} rows of {number:,} {what}s")
     records: dict[str, _HeldRecord] = {}
-    lone = {}
+    lone: dict[str, LabelKey] = {}
+    known: dict[str, Known] = {}
     for key, (content_hash, _) in held.items():
         match (content_hash or "").split("-"):
-            case [_, whole, count]:
+            case [_, whole, count, *size]:
                 records.setdefault(whole, _HeldRecord(int(count), [])).keys.append(key)
+                if size:  # not in hashes of the first versions
+                    known[key[0]] = Known(whole, int(size[0]))
             case [own]:
                 lone[own] = key
     rejected = list(zip(rejects["sample_id"].to_pylist(), rejects["labelset"].to_pylist(), strict=True))
-    return State(held, frozenset(sample_ids), frozenset(rejected), frozenset(key[0] for key in rejected), records, lone)
+    return State(
+        held,
+        frozenset(sample_ids),
+        frozenset(rejected),
+        frozenset(key[0] for key in rejected),
+        records,
+        lone,
+        known,
+    )

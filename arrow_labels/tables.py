@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from html import escape
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError
 from arrow_labels.schema import ANNOTATION_COLUMNS, ANNOTATION_TABLES, SCHEMAS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -85,6 +88,8 @@ class LabelTables:
         >>> tables.annotations.select("id", "category_id").collect().rows()
         [(1, 0)]
         """
+        import polars as pl
+
         frames = [pl.from_arrow(self[name].select(ANNOTATION_COLUMNS)) for name in ANNOTATION_TABLES]
         return pl.concat([frame.lazy() for frame in frames if isinstance(frame, pl.DataFrame)])
 

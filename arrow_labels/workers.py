@@ -24,7 +24,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.contents import as_room_error
 from arrow_labels.decode import reader
-from arrow_labels.masks import read_masks
 from arrow_labels.processes import Say, Task, can_start, run
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import EXTRAS, File, total_bytes
@@ -67,6 +66,9 @@ def batched(
 
     Of what was read for the masks only `tables` are kept. `progress` is called with the bytes of JSON that are done.
     """
+    if mask_options is not None:
+        from arrow_labels.masks import read_masks
+
     unwanted = set() if tables is None else set(SCHEMAS) - {*tables, "rejects"}
     parts: list[LabelTables] = []
     size, done = 0, 0

@@ -75,6 +75,16 @@ class OddError(Exception):
         super().__init__(f"{one} and {two}")
 
 
+def modules(*_: Any) -> set[str]:
+    return set(sys.modules)
+
+
+def use_names(*_: Any) -> tuple[str, int]:
+    import arrow_labels as al
+
+    return al.__version__, al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]).segments.num_rows
+
+
 def fail_oddly(*_: Any) -> None:
     raise OddError(1, 2)
 

@@ -23,11 +23,24 @@ import pytest
 from generate import release
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scripts import chatter, children, fail, fail_oddly, in_session, leave, leftovers, run_script, until
+from scripts import (
+    chatter,
+    children,
+    fail,
+    fail_oddly,
+    in_session,
+    leave,
+    leftovers,
+    modules,
+    run_script,
+    until,
+    use_names,
+)
 
 import arrow_labels as al
 from arrow_labels import processes, sources, spans, workers
 from arrow_labels.changes import Changes
+from arrow_labels.write.parts import write_part
 
 LABEL = {"annotations": [{"id": 1, "category_id": 0, "type": "bbox", "points": [[1, 2], [3, 4]]}]}
 
@@ -409,3 +422,12 @@ def test_what_functions_raise_and_print(tmp_path: Path, capfd: pytest.CaptureFix
         run((fail_oddly,))
     with pytest.raises(al.WorkerError, match="finish it, got one that ended with exit status 3: run it again"):
         run((leave,))
+
+
+def test_processes_import_what_they_need(tmp_path: Path) -> None:
+    """Their start counts; what a function asks of the package is there all the same."""
+    tasks = [processes.Task("it", function, (workers.kept, write_part)) for function in (modules, use_names)]
+    loaded, names = processes.run(tasks, 1, tmp_path / "no", lambda *_: None, lambda _: None)
+    assert {"arrow_labels.workers", "arrow_labels.write.parts"} <= loaded
+    assert not loaded & {"polars", "arrow_labels.checks", "arrow_labels.expressions"}
+    assert names == (al.__version__, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+import re
+import secrets
+from typing import Any, Final, NamedTuple
 
 from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, extra_text, is_null, parse, problem, split
@@ -24,6 +26,12 @@ from arrow_labels.wire import (
     encode_json,
     json_text,
 )
+
+_HEAD: Final = 16 << 20
+_TAIL: Final = 1 << 16
+_SAMPLES: Final = re.compile(rb'"samples"\s*:\s*\[')
+_FIRST: Final = re.compile(rb'\s*(\{\s*"[^"\\]{1,100}"\s*:)')
+"""How the first sample begins."""
 
 
 class ParsedRelease(NamedTuple):
@@ -46,6 +54,44 @@ def parse_release(raw: bytes | memoryview) -> ParsedRelease:
         return strict_release(decode_release(raw))
     except FAILURES:
         return _parse_release(raw)
+
+
+class Around(NamedTuple):
+    """A release around its samples: its text there, what it says, where samples begin and end, and what ends each.
+
+    `between` finds the end of a sample by how the first one begins: a guess.
+    """
+
+    head: bytes
+    parsed: ParsedRelease
+    begin: int
+    end: int
+    between: re.Pattern[bytes]
+
+
+def around_samples(data: bytes | memoryview) -> Around | None:
+    """What stands around the samples of a release, found without a look at them; None where that is not found.
+
+    That the samples stand there is proved by another value in their place. What stands between is to be proved yet.
+    """
+    found = _SAMPLES.search(data, 0, min(len(data), _HEAD))
+    tail = bytes(data[-_TAIL:])
+    end = len(data) - len(tail) + tail.rfind(b"]")
+    if found is None or end < found.end() or end < len(data) - len(tail):
+        return None
+    begin = found.end()
+    before, after = bytes(data[:begin]).removeprefix(b"\xef\xbb\xbf"), bytes(data[end:])
+    mark = b'"%s"' % secrets.token_hex(16).encode()
+    try:
+        parsed = parse_release(before + mark + after)
+    except FAILURES:
+        return None
+    dataset = parsed.release.dataset
+    first = _FIRST.match(data, begin)
+    if dataset is None or [bytes(raw) for raw in dataset.samples or ()] != [mark] or first is None:
+        return None
+    between = re.compile(rb"\}(\s*),\s*" + re.escape(bytes(data[first.start(1) : first.end(1)])))
+    return Around(before + after, parsed, begin, end, between)
 
 
 def strict_release(release: Release) -> ParsedRelease:

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.columns import NotExactError
-from arrow_labels.decode.definitions import add_release
+from arrow_labels.decode.definitions import ParsedRelease, add_release
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
@@ -72,6 +72,9 @@ class Selects(Protocol):
 
     def knows(self, reader: Reader, document: Document) -> bool:
         """Whether a document need not be decoded at all."""
+
+    def split(self, reader: Reader, document: Document) -> ParsedRelease | None:
+        """A release that is split faster by what is known of it; None if the document is anything else."""
 
     def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
         """What of a record is to be decoded."""
@@ -143,7 +146,11 @@ class Reader:
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
                 with _paused_garbage_collection():
-                    kind, parsed, members = recognise(document.data, self.wanted)
+                    parsed: Any = None if self.selects is None else self.selects.split(self, document)
+                    kind: Kind = "release"
+                    members = None
+                    if parsed is None:
+                        kind, parsed, members = recognise(document.data, self.wanted)
             except DecodeError as error:
                 self.check()
                 yield Record("attributes", document.source, document.place, b"", failed=error)

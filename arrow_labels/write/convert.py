@@ -16,7 +16,8 @@ from arrow_labels.schema import SCHEMAS
 from arrow_labels.spans import weight
 from arrow_labels.workers import Progress, Sink, is_everywhere, shared
 from arrow_labels.write.folder import Folder, Part
-from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, WriteMode, checked, put, write_part
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, WriteMode, checked, put
+from arrow_labels.write.parts import write_part
 
 _BATCH_BYTES: Final = 16 << 20
 """JSON that a process holds as tables at once; row groups may be larger."""

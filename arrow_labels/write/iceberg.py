@@ -35,7 +35,7 @@ from arrow_labels.write.lakehouse import (
     with_all_columns,
 )
 from arrow_labels.write.merge_keys import MERGE_KEYS
-from arrow_labels.write.parquet import Limits, row_groups
+from arrow_labels.write.parts import Limits, row_groups
 from arrow_labels.write.passing import note, nothing_passed, passing
 from arrow_labels.write.row_order import ORDER_COLUMNS, in_order
 

@@ -21,7 +21,8 @@ from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress
 from arrow_labels.write.folder import READABLE, Folder, Manifest, as_target_error, current, is_vacant, open_folder
 from arrow_labels.write.owners import Key, Tables, keys
-from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add, checked, write_parquet, write_part
+from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add, checked, write_parquet
+from arrow_labels.write.parts import write_part
 
 
 def update_parquet(

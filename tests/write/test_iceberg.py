@@ -15,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 import arrow_labels as al
 from arrow_labels.errors import TargetError
 from arrow_labels.schema import DESCRIPTIONS, SCHEMAS
-from arrow_labels.write.parquet import Limits
+from arrow_labels.write.parts import Limits
 
 TABLES = al.decode_labels([release("multisensor-sequence", samples=2)])
 

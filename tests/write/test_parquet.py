@@ -30,7 +30,7 @@ from strategies import releases
 import arrow_labels as al
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.write import folder, parquet
+from arrow_labels.write import folder, parquet, parts
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 MANIFEST = "_arrow_labels.json"
@@ -377,14 +377,14 @@ def test_a_part_that_is_no_tables(target: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    create = parquet.create
+    create = parts.create
 
     def create_full(folder: Any, file: str) -> Any:
         return open("/dev/full", "wb") if file.startswith("cuboids") else create(folder, file)  # noqa: PTH123
 
     write_parquet(OLD, target)
     before = files(target)
-    monkeypatch.setattr(parquet, "create", create_full)
+    monkeypatch.setattr(parts, "create", create_full)
     with pytest.raises(TargetError, match="Expected a folder that can be written, got OSError: .*No space left"):
         write_parquet(al.LabelTables.concat([NEW] * 10), target, mode="overwrite")
     assert read_parquet(target) == OLD
