@@ -139,6 +139,7 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
         raise DecodeError(f"Expected `object`, got `{type(task_attributes).__name__}`", path=path)
     for place, value in enumerate(_array(task_attributes, "categories", path)):
         where = f"{path}.categories[{place}]"
+        out.relieve("categories")
         category, document = parse(encode_json(value), decode_category, Category, where)
         document = {k: v for k, v in document.items() if not v or k not in ("attributes", "link_attributes")}
         canonical = {name: getattr(category, name) for name in ("id", "name", "color", "has_instances")}
@@ -172,6 +173,7 @@ def _array(parent: dict[str, Any], key: str, path: str) -> list[Any]:
 def _add_specification(
     out: Rows, dataset: str | None, scope: str, category_id: int | None, value: Any, path: str
 ) -> None:
+    out.relieve("attribute_specs")
     definition, document = parse(encode_json(value), decode_specification, Specification, path)
     document = {k: v for k, v in document.items() if k != "default_value"}
     values = definition.values

@@ -13,13 +13,14 @@ from typing import Any, Literal, NamedTuple, Protocol, cast
 import pyarrow as pa
 from msgspec import Raw
 
+from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import add_release
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
-from arrow_labels.decode.rows import Rows
+from arrow_labels.decode.rows import Batches, Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
@@ -28,6 +29,10 @@ from arrow_labels.wire import Label, decode_json, decode_members
 
 CHUNK_BYTES = 4 << 20
 """JSON that becomes one record batch: enough to pay for the batch, few enough objects to stay near the cache."""
+_MOST_RECORDS = 1 << 13
+"""Records that become one record batch: those of a few bytes each take a hundred times as much as objects."""
+_LEAST_ROWS = 1 << 14
+"""Rows of a record batch from which on no other is joined to it."""
 
 OnError = Literal["raise", "collect"]
 
@@ -93,11 +98,11 @@ class Reader:
     check: Callable[[], None] = _nothing
     """Raises if the bytes that are read are no longer those that they were."""
 
-    def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
-        """Record batches, each with the bytes of JSON that it came from."""
+    def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, list[Batches]]]:
+        """Record batches of some records, with the bytes of JSON that they came from."""
         return self.columns(self.records(documents))
 
-    def columns(self, records: Iterable[Record | Rows | int]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+    def columns(self, records: Iterable[Record | Rows | int]) -> Iterator[tuple[int, list[Batches]]]:
         """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
@@ -111,7 +116,7 @@ class Reader:
                     yield size + known, self._chunk(chunk, categories)
                     chunk, size, known = [], 0, 0
                 categories = item.categories
-                yield 0, item.batches(checked=False)
+                yield 0, item.batches()
                 continue
             length = len(memoryview(item.raw))
             selected: Record | None = item
@@ -122,7 +127,7 @@ class Reader:
                 continue
             chunk.append(selected)
             size += length
-            if size >= self.chunk_bytes:
+            if size >= self.chunk_bytes or len(chunk) >= _MOST_RECORDS:
                 yield size + known, self._chunk(chunk, categories)
                 chunk, size, known = [], 0, 0
         if chunk or known:
@@ -165,31 +170,30 @@ class Reader:
             yield definitions
             dataset = parsed.release.dataset
             name = None if dataset is None else dataset.name
-            for index, raw in enumerate((dataset and dataset.samples) or ()):
+            samples = (dataset and dataset.samples) or []
+            for index, raw in enumerate(samples):
+                samples[index] = ABSENT  # an object for each of a million samples is let go when it was read
                 self.check()
                 yield Record("sample", document.source, document.place, raw, dataset=name, index=index)
             yield Rows(self.wanted)
             self.check()
         self.check = _nothing  # the last file is closed
 
-    def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
+    def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> list[Batches]:
         try:
             with _paused_garbage_collection():
                 pieces = self._pieces(self._kept(records), categories)
         except DecodeError:
             self.check()
             raise
-        if len(pieces) == 1:
-            return pieces[0]
-        found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
-        return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
+        return list(_joined(pieces))
 
-    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[dict[str, pa.RecordBatch]]:
+    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[Batches]:
         """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
         with suppress(NotExactError, DecodeError):  # the careful path raises the first error, this one any
-            return [self._columns(records, categories, careful=False)]
+            return self._columns(records, categories, careful=False)
         if len(records) <= 1:
-            return [self._columns(records, categories, careful=True)]
+            return self._columns(records, categories, careful=True)
         half = len(records) // 2
         return [*self._pieces(records[:half], categories), *self._pieces(records[half:], categories)]
 
@@ -210,13 +214,11 @@ class Reader:
             if record.sample_id is None or (sample and (labelset or record.kind == "sample"))
         ]
 
-    def _columns(
-        self, records: list[Record], categories: dict[int, str | None], careful: bool
-    ) -> dict[str, pa.RecordBatch]:
-        rows = Rows(self.wanted, categories)
+    def _columns(self, records: list[Record], categories: dict[int, str | None], careful: bool) -> list[Batches]:
+        rows = Rows(self.wanted, categories, checked=not careful)
         for record in records:
             self._add(rows, record, careful)
-        return rows.batches(checked=not careful)
+        return rows.batches()
 
     def _add(self, rows: Rows, record: Record, careful: bool) -> None:
         if record.failed is not None:
@@ -245,21 +247,21 @@ class Reader:
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
-            mark = rows.mark()
+            rows.mark()
             try:
                 add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
             except DecodeError as error:
-                rows.reset(mark)
+                rows.reset()
                 self._fail(rows, error, record.source, sample_id)
         labels = (self.wanted.labels and sample.labels) or {}
         for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
-            make = partial(_parsed_label, labels[labelset], self.wanted, careful)
+            make = partial(_parsed_label, cast(Any, labels), labelset, self.wanted, careful)
             self._try_label(rows, record, sample_id, labelset, make)
 
     def _try_label(
         self, rows: Rows, record: Record, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
     ) -> None:
-        mark = rows.mark()
+        rows.mark()
         try:
             parsed = parse()
             if parsed is not None:
@@ -267,7 +269,7 @@ class Reader:
                 place = Place(record.source, sample_id, labelset, self.task_type, self.unit, hashed)
                 add_label(rows, place, parsed)
         except DecodeError as error:
-            rows.reset(mark)
+            rows.reset()
             self._fail(rows, error, record.source, sample_id, labelset)
 
     def name(self, record: Record) -> None:
@@ -337,8 +339,33 @@ def _first(*names: str | None) -> str:
     return next(name for name in names if name is not None)
 
 
-def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> ParsedLabel | None:
+def _parsed_label(
+    labels: dict[str, Label | Raw | None], labelset: str, wanted: Wanted, careful: bool
+) -> ParsedLabel | None:
+    """One of the labels of a sample, which are let go one by one."""
+    label, labels[labelset] = labels[labelset], None
     return parse_label(label, wanted, careful) if isinstance(label, Raw) else ParsedLabel(label)
+
+
+def _joined(pieces: Iterable[Batches]) -> Iterator[Batches]:
+    """Record batches of at least some rows."""
+    few: list[Batches] = []
+    rows = 0
+    for piece in pieces:
+        few.append(piece)
+        rows += sum(batch.num_rows for batch in piece.values())
+        if rows >= _LEAST_ROWS:
+            yield _concatenated(few)
+            few, rows = [], 0
+    if few:
+        yield _concatenated(few)
+
+
+def _concatenated(pieces: list[Batches]) -> Batches:
+    if len(pieces) == 1:
+        return pieces[0]
+    found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
+    return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
 
 
 _PARSE: dict[Kind, Callable[[Buffer, Wanted, bool], ParsedSample | ParsedLabel | None]] = {

@@ -32,6 +32,7 @@ from arrow_labels.wire import (
 _TIMES = ("created_at", "updated_at", "reviewed_at")
 _PLAIN = ("label_status", "score", "rating", "created_by", "updated_by", "reviewed_by")
 _NULL = Raw(b"null")
+_NO_FRAME, _NO_LINK, _NO_SENSOR = Frame(), Link(), Sensor()
 
 
 class ParsedLabel(NamedTuple):
@@ -84,6 +85,10 @@ def parse_attributes(raw: Buffer, wanted: Wanted, careful: bool = False) -> Pars
             pass
     attributes, document = parse(raw, decode_attributes, Attributes | Nothing | None)
     return ParsedLabel(Label(attributes=attributes), None, document, True)
+
+
+SensorValue = tuple[str | None, str | None, str | None, int | None, str | None]
+"""An item of the column `sensors`, its members in the order of `schema.SENSOR`."""
 
 
 class Place(NamedTuple):
@@ -211,7 +216,7 @@ def empty_json(attributes: Any) -> Any:
 
 
 def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: list[Any] | None) -> None:
-    """Append the rows of a label's links."""
+    """Append the rows of a label's links, which are let go one by one."""
     for place, link in enumerate(links):
         extra = None
         if originals is not None:
@@ -219,12 +224,15 @@ def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: lis
             canonical |= {name: originals[place].get(name) for name in ("attributes", "frames")}
             extra = extra_text(canonical, originals[place])
         out.rows["links"].append((*key, place, link.from_id, link.to_id, link.attributes, link.frames, extra))
+        links[place] = _NO_LINK
+        out.relieve("links")
 
 
-def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[Any] | None) -> list[dict[str, Any]]:
+def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[Any] | None) -> list[SensorValue]:
     """Append the rows of each sensor's frames; gives the `sensors` column."""
-    result = []
+    result: list[SensorValue] = []
     for index, sensor in enumerate(sensors):
+        sensors[index] = _NO_SENSOR
         original = None if originals is None else originals[index]
         canonical = members(sensor, "attributes")
         document = dict(canonical) if original is None else dict(original)
@@ -245,15 +253,7 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
                 document.pop("attributes", None)
                 if kept_frames(out.wanted, index, sensor.name, 1):
                     add_frame(out, place, index, sensor.name, 0, attributes, said, path)
-        result.append(
-            {
-                "name": sensor.name,
-                "task_type": sensor.task_type,
-                "format_version": version,
-                "frame_count": frame_count,
-                "extra": extra_text(canonical, document),
-            }
-        )
+        result.append((sensor.name, sensor.task_type, version, frame_count, extra_text(canonical, document)))
     return result
 
 
@@ -266,10 +266,10 @@ def add_frames(
     originals: list[Any] | None,
     path: str,
 ) -> None:
-    """Append the rows of a sequence."""
+    """Append the rows of a sequence, whose frames are let go one by one."""
     for index in kept_frames(out.wanted, sensor_index, sensor, len(frames)):
         original = None if originals is None else originals[index]
-        frame = _decoded(frames[index], out.wanted.decoders)
+        frame, frames[index] = _decoded(frames[index], out.wanted.decoders), _NO_FRAME
         add_frame(out, place, sensor_index, sensor, index, frame, original, f"{path}.frames[{index}]")
 
 
@@ -333,6 +333,7 @@ def add_frame(
     )
     out.annotations.append(frame.groups)
     out.clouds.append(is_cloud)
+    out.relieve("frames")
 
 
 def _strict_frame_extra(frame: Frame, timestamp: int | None, url: str | None, no_points: bool) -> str | None:
