@@ -155,9 +155,13 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
         )
         out.categories[category.id] = category.name
         for scope, key in (("object", "attributes"), ("link", "link_attributes")):
-            for item, definition in enumerate(_array(value, key, where)):
+            definitions = _array(value, key, where)
+            for item in range(len(definitions)):
+                definition, definitions[item] = definitions[item], None
                 _add_specification(out, dataset, scope, category.id, definition, f"{where}.{key}[{item}]")
-    for item, definition in enumerate(_array(task_attributes, "image_attributes", path)):
+    definitions = _array(task_attributes, "image_attributes", path)
+    for item in range(len(definitions)):
+        definition, definitions[item] = definitions[item], None
         _add_specification(out, dataset, "image", None, definition, f"{path}.image_attributes[{item}]")
 
 

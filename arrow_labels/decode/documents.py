@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pyarrow as pa
@@ -254,9 +253,12 @@ class Reader:
                 rows.reset()
                 self._fail(rows, error, record.source, sample_id)
         labels = (self.wanted.labels and sample.labels) or {}
-        for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
-            make = partial(_parsed_label, cast(Any, labels), labelset, self.wanted, careful)
-            self._try_label(rows, record, sample_id, labelset, make)
+        labelsets = list(labels)
+        for place, kept in enumerate(self.wanted.kept("labelset", labelsets)):
+            labelset, labelsets[place] = labelsets[place], ""
+            label = labels.pop(labelset)
+            if kept:
+                self._try_label(rows, record, sample_id, labelset, partial(_parsed_label, label, self.wanted, careful))
 
     def _try_label(
         self, rows: Rows, record: Record, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
@@ -339,11 +341,7 @@ def _first(*names: str | None) -> str:
     return next(name for name in names if name is not None)
 
 
-def _parsed_label(
-    labels: dict[str, Label | Raw | None], labelset: str, wanted: Wanted, careful: bool
-) -> ParsedLabel | None:
-    """One of the labels of a sample, which are let go one by one."""
-    label, labels[labelset] = labels[labelset], None
+def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> ParsedLabel | None:
     return parse_label(label, wanted, careful) if isinstance(label, Raw) else ParsedLabel(label)
 
 

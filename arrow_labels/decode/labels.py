@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -220,9 +221,10 @@ def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: lis
     for place, link in enumerate(links):
         extra = None
         if originals is not None:
+            original = taken(originals, place)
             canonical = {"from_id": link.from_id, "to_id": link.to_id}
-            canonical |= {name: originals[place].get(name) for name in ("attributes", "frames")}
-            extra = extra_text(canonical, originals[place])
+            canonical |= {name: original.get(name) for name in ("attributes", "frames")}
+            extra = extra_text(canonical, original)
         out.rows["links"].append((*key, place, link.from_id, link.to_id, link.attributes, link.frames, extra))
         links[place] = _NO_LINK
         out.relieve("links")
@@ -233,7 +235,7 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
     result: list[SensorValue] = []
     for index, sensor in enumerate(sensors):
         sensors[index] = _NO_SENSOR
-        original = None if originals is None else originals[index]
+        original = taken(originals, index)
         canonical = members(sensor, "attributes")
         document = dict(canonical) if original is None else dict(original)
         attributes = sensor.attributes
@@ -257,6 +259,14 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
     return result
 
 
+def taken(originals: list[Any] | None, index: int) -> Any:
+    """One of some plain values, which are let go one by one; None if there are none."""
+    if originals is None:
+        return None
+    original, originals[index] = originals[index], None
+    return original
+
+
 def add_frames(
     out: Rows,
     place: Place,
@@ -268,15 +278,17 @@ def add_frames(
 ) -> None:
     """Append the rows of a sequence, whose frames are let go one by one."""
     for index in kept_frames(out.wanted, sensor_index, sensor, len(frames)):
-        original = None if originals is None else originals[index]
+        original = taken(originals, index)
         frame, frames[index] = _decoded(frames[index], out.wanted.decoders), _NO_FRAME
         add_frame(out, place, sensor_index, sensor, index, frame, original, f"{path}.frames[{index}]")
 
 
-def kept_frames(wanted: Wanted, sensor_index: int, sensor: str | None, count: int) -> list[int]:
+def kept_frames(wanted: Wanted, sensor_index: int, sensor: str | None, count: int) -> Sequence[int]:
     """Which frames of a sensor may have rows that are wanted."""
     if not (wanted.frames and wanted.kept("sensor_index", [sensor_index])[0] and wanted.kept("sensor", [sensor])[0]):
         return []
+    if "frame_index" not in wanted.keep:
+        return range(count)
     return list(compress(range(count), wanted.kept("frame_index", range(count))))
 
 

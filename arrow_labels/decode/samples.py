@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
-from arrow_labels.decode.labels import SensorValue, empty_json, is_empty, members
+from arrow_labels.decode.labels import SensorValue, empty_json, is_empty, members, taken
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
@@ -171,7 +171,7 @@ def _add_sensors(
     result: list[SensorValue] = []
     for index, sensor in enumerate(sensors):
         sensors[index] = _NO_SENSOR
-        original = None if originals is None else originals[index]
+        original = taken(originals, index)
         canonical = members(sensor, "attributes")
         document = dict(canonical) if original is None else dict(original)
         attributes = sensor.attributes
@@ -208,7 +208,7 @@ def _add_frames(
         return
     for index, frame in enumerate(frames):
         frames[index] = _NO_FRAME
-        original = None if originals is None else originals[index]
+        original = taken(originals, index)
         _add_frame(out, sample_id, sensor_index, sensor, index, frame, original, unit)
 
 
@@ -236,7 +236,7 @@ def _add_frame(
         extra = (
             _strict_camera_extra(camera)
             if original is None
-            else _careful_camera_extra(camera, original["images"][index])
+            else _careful_camera_extra(camera, taken(original["images"], index))
         )
         out.rows["cameras"].append((sample_id, sensor_index, frame_index, index, camera, extra))
         out.relieve("cameras")
