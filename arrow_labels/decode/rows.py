@@ -27,6 +27,10 @@ _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("data
 _MOST_ROWS: Final = 1 << 14
 """Rows of a table, and annotations, that are Python objects at the same time."""
 
+ROOM: Final = 1 << 26
+"""Bytes of names that rows may repeat in any case."""
+ROOM_A_BYTE: Final = 12
+"""How many more they may repeat for each byte of JSON."""
 _NO_ROWS: Final = dict.fromkeys(SCHEMAS, 0)
 
 Batches = dict[str, pa.RecordBatch]
@@ -44,27 +48,32 @@ class Rows:
     `done` holds the batches of the rows that were there before: a document of many small parts takes little memory as
     text and as columns, and a hundred times as much as rows. `start` is where the last mark was set, and how many
     batches there were then. `checked` asks for the proof that the columns hold all that the documents hold.
+
+    `room` is how many bytes of names more rows may repeat: each row has the names of its sample, labelset and sensor,
+    so that a name of a megabyte over a million annotations is a terabyte.
     """
 
     wanted: Wanted
     categories: dict[int, str | None] = field(default_factory=dict)
     checked: bool = False
+    room: int = ROOM
     rows: dict[str, list[tuple[Any, ...]]] = field(default_factory=lambda: {table: [] for table in SCHEMAS})
     annotations: list[list[Group]] = field(default_factory=list)
     clouds: list[bool] = field(default_factory=list)
     extras: dict[tuple[int, int], str] = field(default_factory=dict)
+    long_names: dict[int, int] | None = None
     done: list[Batches] = field(default_factory=list)
-    start: tuple[Mapping[str, int], int] = (_NO_ROWS, 0)
+    start: tuple[Mapping[str, int], int, int] = (_NO_ROWS, 0, ROOM)
 
     def mark(self) -> None:
         """Where the rows end now, `reset` will go back to."""
         if max(map(len, self.rows.values())) >= _MOST_ROWS:
             self._finish()
-        self.start = {table: len(rows) for table, rows in self.rows.items()}, len(self.done)
+        self.start = {table: len(rows) for table, rows in self.rows.items()}, len(self.done), self.room
 
     def reset(self) -> None:
         """Drop the rows that came after the mark."""
-        lengths, batches = self.start
+        lengths, batches, self.room = self.start
         del self.done[batches:]
         for table, length in lengths.items():
             del self.rows[table][length:]
@@ -83,13 +92,38 @@ class Rows:
         """
         if len(self.rows[table]) < _MOST_ROWS:
             return
-        lengths, batches = self.start
+        lengths, batches, room = self.start
         if any(lengths.values()):  # rows before the mark stay, whatever happens to those after it
             later = self._taken(lengths)
             self._finish()
             self.rows, self.annotations, self.clouds, self.extras = later
-            self.start = _NO_ROWS, batches + 1
+            self.start = _NO_ROWS, batches + 1, room
         self._finish()
+
+    def repeat(self, times: int, *names: str | None) -> None:
+        """Take note of names that some rows repeat.
+
+        Raises
+        ------
+        DecodeError
+            It is too much.
+        """
+        self.room -= times * sum([_utf8(name) for name in names if name is not None])
+        if self.room < 0:
+            raise DecodeError(
+                "Expected names that rows can repeat, got so long ones of a sample, labelset, sensor, category, dataset "
+                f"or document that they take more than {ROOM_A_BYTE} times the document: shorten them"
+            )
+
+    def repeat_categories(self, groups: Sequence[Group]) -> None:
+        """Take note of the names of the categories of annotations, as `repeat` does."""
+        if self.long_names is None:
+            names = [name for name in self.categories.values() if name is not None and _utf8(name) > _LONG]
+            self.long_names = {key: _utf8(name) for key, name in self.categories.items() if name in names}
+        if self.long_names:
+            for group in groups:
+                ids = group.member("category_id") or ()
+                self.repeat(sum(self.long_names.get(key, 0) for key in ids), " ")
 
     def _finish(self) -> None:
         """Build the batches of all rows."""
@@ -154,6 +188,11 @@ class Rows:
             for place, name in enumerate(COLUMNS[table])
             if name in names
         }
+
+
+def _utf8(name: str) -> int:
+    """Bytes of a name, at most."""
+    return len(name) if name.isascii() else 4 * len(name)
 
 
 def _column(table: str, name: str, values: Sequence[Any], checked: bool) -> pa.Array:
