@@ -140,6 +140,7 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
     for place, value in enumerate(_array(task_attributes, "categories", path)):
         where = f"{path}.categories[{place}]"
         out.relieve("categories")
+        out.repeat(1, dataset)
         category, document = parse(encode_json(value), decode_category, Category, where)
         document = {k: v for k, v in document.items() if not v or k not in ("attributes", "link_attributes")}
         canonical = {name: getattr(category, name) for name in ("id", "name", "color", "has_instances")}
@@ -178,6 +179,7 @@ def _add_specification(
     out: Rows, dataset: str | None, scope: str, category_id: int | None, value: Any, path: str
 ) -> None:
     out.relieve("attribute_specs")
+    out.repeat(1, dataset)
     definition, document = parse(encode_json(value), decode_specification, Specification, path)
     document = {k: v for k, v in document.items() if k != "default_value"}
     values = definition.values

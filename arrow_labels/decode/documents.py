@@ -19,7 +19,7 @@ from arrow_labels.decode.definitions import add_release
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
-from arrow_labels.decode.rows import Batches, Rows
+from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
@@ -30,6 +30,8 @@ CHUNK_BYTES = 4 << 20
 """JSON that becomes one record batch: enough to pay for the batch, few enough objects to stay near the cache."""
 _MOST_RECORDS = 1 << 13
 """Records that become one record batch: those of a few bytes each take a hundred times as much as objects."""
+_MOST_ROOM = 1 << 30
+"""Bytes of names that records may have left to those that come after them: a column of text ends at 2 GiB."""
 _LEAST_ROWS = 1 << 14
 """Rows of a record batch from which on no other is joined to it."""
 
@@ -94,6 +96,8 @@ class Reader:
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
     selects: Selects | None = None
+    room: int = ROOM
+    """Bytes of names that rows may repeat besides those for the JSON to come."""
     check: Callable[[], None] = _nothing
     """Raises if the bytes that are read are no longer those that they were."""
 
@@ -214,10 +218,13 @@ class Reader:
         ]
 
     def _columns(self, records: list[Record], categories: dict[int, str | None], careful: bool) -> list[Batches]:
-        rows = Rows(self.wanted, categories, checked=not careful)
+        room = min(self.room, _MOST_ROOM) + ROOM_A_BYTE * sum(len(memoryview(record.raw)) for record in records)
+        rows = Rows(self.wanted, categories, checked=not careful, room=room)
         for record in records:
             self._add(rows, record, careful)
-        return rows.batches()
+        batches = rows.batches()
+        self.room = rows.room
+        return batches
 
     def _add(self, rows: Rows, record: Record, careful: bool) -> None:
         if record.failed is not None:

@@ -115,6 +115,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
     """
     label = parsed.label
     key = (place.sample_id, place.labelset)
+    out.repeat(1, *key, place.source)
     if label is None:
         row = (*key, place.source, place.task_type, *[None] * 12, place.content_hash, "null")
         out.rows["labels"].append(row)
@@ -218,6 +219,7 @@ def empty_json(attributes: Any) -> Any:
 
 def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: list[Any] | None) -> None:
     """Append the rows of a label's links, which are let go one by one."""
+    out.repeat(len(links), *key)
     for place, link in enumerate(links):
         extra = None
         if originals is not None:
@@ -312,6 +314,11 @@ def add_frame(
     path: str,
 ) -> None:
     """Append the row of a frame and its annotations."""
+    groups = frame.groups
+    count = sum([group.length for group in groups])
+    out.repeat(1 + count, place.sample_id, place.labelset, sensor)
+    if out.categories:
+        out.repeat_categories(groups)
     timestamp = parse_timestamp(frame.timestamp, place.unit)
     version = format_version(frame.format_version)
     bitmap = frame.segmentation_bitmap
@@ -343,7 +350,7 @@ def add_frame(
             extra,
         )
     )
-    out.annotations.append(frame.groups)
+    out.annotations.append(groups)
     out.clouds.append(is_cloud)
     out.relieve("frames")
 

@@ -15,6 +15,7 @@ from arrow_labels.decode.annotations import annotation_batches, frame_columns
 from arrow_labels.decode.columns import floats, ids_column, json_column, nulls, to_batch
 from arrow_labels.decode.sample_frames import camera_columns, sample_frame_columns
 from arrow_labels.decode.wanted import COLUMNS, Wanted
+from arrow_labels.errors import DecodeError
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
 
 _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("datasets", "labelsets")} | {
@@ -27,10 +28,12 @@ _RAW_COLUMNS = {("samples", "metadata"), ("datasets", "task_attributes"), ("data
 _MOST_ROWS: Final = 1 << 14
 """Rows of a table, and annotations, that are Python objects at the same time."""
 
-ROOM: Final = 1 << 26
+ROOM: Final = 1 << 25
 """Bytes of names that rows may repeat in any case."""
 ROOM_A_BYTE: Final = 12
 """How many more they may repeat for each byte of JSON."""
+_LONG: Final = 100
+"""Bytes of the name of a category below which annotations take more as text."""
 _NO_ROWS: Final = dict.fromkeys(SCHEMAS, 0)
 
 Batches = dict[str, pa.RecordBatch]
@@ -111,19 +114,19 @@ class Rows:
         self.room -= times * sum([_utf8(name) for name in names if name is not None])
         if self.room < 0:
             raise DecodeError(
-                "Expected names that rows can repeat, got so long ones of a sample, labelset, sensor, category, dataset "
-                f"or document that they take more than {ROOM_A_BYTE} times the document: shorten them"
+                "Expected names that rows can repeat, got so long ones of a sample, labelset, sensor, category, "
+                f"dataset or document that they would take more than {ROOM_A_BYTE} times the JSON: shorten them"
             )
 
     def repeat_categories(self, groups: Sequence[Group]) -> None:
         """Take note of the names of the categories of annotations, as `repeat` does."""
         if self.long_names is None:
-            names = [name for name in self.categories.values() if name is not None and _utf8(name) > _LONG]
-            self.long_names = {key: _utf8(name) for key, name in self.categories.items() if name in names}
+            found = {key: _utf8(name) for key, name in self.categories.items() if name is not None}
+            self.long_names = {key: size for key, size in found.items() if size > _LONG}
         if self.long_names:
             for group in groups:
                 ids = group.member("category_id") or ()
-                self.repeat(sum(self.long_names.get(key, 0) for key in ids), " ")
+                self.repeat(sum(self.long_names.get(key, 0) for key in ids), "x")
 
     def _finish(self) -> None:
         """Build the batches of all rows."""

@@ -94,6 +94,7 @@ def add_sample(
 ) -> None:
     """Append the rows of a sample."""
     sample = parsed.sample
+    out.repeat(1, sample_id, dataset)
     document = members(sample, "attributes", "labels", "metadata") if parsed.document is None else dict(parsed.document)
     document.pop("metadata", None)
     canonical: dict[str, Any] = {"uuid": sample_id, "labels": {}}
@@ -223,13 +224,14 @@ def _add_frame(
     unit: int,
     *elsewhere: str,
 ) -> None:
+    cameras = (out.wanted.cameras and frame.images) or []
+    out.repeat(1 + len(cameras), sample_id, sensor)
     timestamp = parse_timestamp(frame.timestamp, unit)
     if original is None:
         extra = _strict_frame_extra(frame, timestamp, elsewhere)
     else:
         extra = _careful_frame_extra(frame, timestamp, original)
     out.rows["sample_frames"].append((sample_id, sensor_index, sensor, frame_index, timestamp, frame, extra))
-    cameras = (out.wanted.cameras and frame.images) or []
     out.relieve("sample_frames")
     for index, camera in enumerate(cameras):
         cameras[index] = _NO_CAMERA
