@@ -120,10 +120,10 @@ class PointsText(NamedTuple):
 class Group(NamedTuple):
     """The annotations of one kind in a list: where they stand in it (None: they are all of it), and their members.
 
-    A member is a tuple of values; `attributes` is the joined text and the length of each, `points` is `PointsText`.
-    `points` and the members of `RECORDS` are None where no annotation has them; where every annotation has all the
-    numbers of one, it is packed as MessagePack: records of one size, out of which NumPy takes numbers five times as
-    fast as out of an object each.
+    A member is a tuple of values, and left out where no annotation has one: many frames have few annotations.
+    `attributes` is the joined text and the length of each, `points` is `PointsText`, or None where no annotation has
+    them. Where every annotation has all the numbers of a member of `RECORDS`, it is packed as MessagePack: records of
+    one size, out of which NumPy takes numbers five times as fast as out of an object each.
     """
 
     kind: int
@@ -163,7 +163,11 @@ def _gather(annotations: Sequence[Annotation], start: int) -> list[Group]:
 def _group(kind: int, rows: Sequence[int] | None, annotations: Sequence[Annotation]) -> Group:
     count = len(annotations)
     columns = zip(*map(astuple, annotations), strict=True)
-    members: dict[str, Any] = dict(zip(annotations[0].__struct_fields__, columns, strict=True))
+    members: dict[str, Any] = {
+        name: values
+        for name, values in zip(annotations[0].__struct_fields__, columns, strict=True)
+        if values[0] is not None or values.count(None) < count
+    }
     for name, record in RECORDS.items():
         if name in members:
             members[name] = packed(members[name], record.itemsize)

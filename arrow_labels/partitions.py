@@ -162,11 +162,11 @@ def read_part(
     run = reader(options.task_type, options.timestamp_unit, options.labelsets, wanted, options.on_error)
     run.sample_ids, run.label_keys, run.lone_samples = dict(part.sample_ids), set(part.label_keys), part.lone_samples
     found = chain.from_iterable(records(run, span, options.on_error) for span in part.spans)
-    for _, batch in run.columns(found):
+    for _, batches in run.columns(found):
         if mask_options is None:
-            made = [batch[table]] if table in batch else []
+            made = [batch[table] for batch in batches if table in batch]
         else:
-            made = read_masks(LabelTables.from_batches([batch]), **mask_options)[table].to_batches()
+            made = read_masks(LabelTables.from_batches(batches), **mask_options)[table].to_batches()
         for rows in made:
             if rows.num_rows:
                 yield pa.RecordBatch.from_arrays([rows[name] for name in schema.names], schema=schema)

@@ -123,16 +123,16 @@ def _lazy(
 
 
 def _joined(
-    parts: Iterable[tuple[int, dict[str, pa.RecordBatch]]], table: str, batch_bytes: int, n_rows: int | None
+    parts: Iterable[tuple[int, list[dict[str, pa.RecordBatch]]]], table: str, batch_bytes: int, n_rows: int | None
 ) -> Iterator[pa.Table]:
     """Batches of a table, each of so many bytes of JSON, or of as many rows as are asked for."""
     batches: list[pa.RecordBatch] = []
     size, rows = 0, 0
     for nbytes, found in parts:
         size += nbytes
-        if table in found:
-            batches.append(found[table])
-            rows += found[table].num_rows
+        of_table = [piece[table] for piece in found if table in piece]
+        batches += of_table
+        rows += sum(batch.num_rows for batch in of_table)
         if batches and (size >= batch_bytes or (n_rows is not None and rows >= n_rows)):
             yield pa.Table.from_batches(batches)
             batches, size = [], 0

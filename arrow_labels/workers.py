@@ -56,7 +56,7 @@ class _Decoded(NamedTuple):
 
 
 def batched(
-    batches: Iterable[tuple[int, Mapping[str, pa.RecordBatch]]],
+    batches: Iterable[tuple[int, Iterable[Mapping[str, pa.RecordBatch]]]],
     batch_bytes: int,
     tables: Collection[str] | None,
     mask_options: Mapping[str, Any] | None,
@@ -73,8 +73,8 @@ def batched(
     parts: list[LabelTables] = []
     size, done = 0, 0
     start = time.perf_counter()
-    for nbytes, batch in batches:
-        part = LabelTables.from_batches([batch])
+    for nbytes, found in batches:
+        part = LabelTables.from_batches(found)
         size += nbytes
         done += nbytes
         if mask_options is not None:

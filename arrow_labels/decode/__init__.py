@@ -80,7 +80,7 @@ def decode_labels(
     [{'x': 10.0, 'y': 20.0, 'z': None}, {'x': 30.0, 'y': 50.0, 'z': None}]
     """
     run = reader(task_type, timestamp_unit, labelsets, tables, on_error)
-    return LabelTables.from_batches(batch for _, batch in run.batches(_documents(documents)))
+    return LabelTables.from_batches(batch for _, found in run.batches(_documents(documents)) for batch in found)
 
 
 def reader(

@@ -22,6 +22,7 @@ from arrow_labels.decode.columns import (
     json_texts,
     make,
     members,
+    nulls,
     points_column,
     to_batch,
 )
@@ -172,7 +173,7 @@ def _attributes(groups: Sequence[Group], count: int) -> pa.Array:
 
 def _extras(extras: dict[tuple[int, int], str], owner: Ints, index: Ints) -> list[pa.Array]:
     if not extras:
-        return [pa.nulls(len(owner), pa.string())]
+        return [nulls(len(owner), pa.string())]
     keys = zip(owner.tolist(), index.tolist(), strict=True)
     return [pa.array([extras.get(key) for key in keys], pa.string())]
 
@@ -180,13 +181,13 @@ def _extras(extras: dict[tuple[int, int], str], owner: Ints, index: Ints) -> lis
 def _repeat(frames: Mapping[str, pa.Array], name: str, places: pa.Array) -> list[pa.Array]:
     column = frames[name]
     if column.null_count == len(column):
-        return [pa.nulls(len(places), column.type)]
+        return [nulls(len(places), column.type)]
     return [pa.repeat(column[0], len(places)) if len(column) == 1 else column.take(places)]
 
 
 def _names(ids: Ints, categories: dict[int, str | None]) -> pa.Array:
     if not categories:
-        return pa.nulls(len(ids), pa.string())
+        return nulls(len(ids), pa.string())
     known = np.sort(np.fromiter(categories, np.int64, len(categories)))
     place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     names = pa.array([categories[key] for key in known.tolist()], pa.string())
@@ -208,7 +209,7 @@ def _segments(
 
 
 def _nothing(count: int, type_: pa.DataType) -> list[pa.Array]:
-    return [pa.nulls(count, type_)]
+    return [nulls(count, type_)]
 
 
 def _vectors(groups: Sequence[Group], checked: bool) -> dict[tuple[str, ...], Maker]:
@@ -245,7 +246,7 @@ def _point_counts(
 ) -> pa.Array:
     """How many points of its frame carry each segment's id; null where the frame has no point ids."""
     if not any(clouds):
-        return pa.nulls(len(frame), pa.int64())
+        return nulls(len(frame), pa.int64())
     points = frames["point_annotations"]
     own, track = ids["id"], ids["track_id"]
     numbers = np.where(_nulls(own), track.fill_null(0).to_numpy(), own.fill_null(0).to_numpy())

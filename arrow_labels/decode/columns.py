@@ -25,6 +25,7 @@ from arrow_labels.wire import decode_raws
 
 _PIECE_BYTES: Final = 1 << 18
 """Text that is parsed at once: what fits into the cache several times."""
+_SHARED_NULLS: Final = 1 << 16
 _WHITESPACE: Final = (b" ", b"\t", b"\r", b"\n")
 _NULL: Final = Raw(b"null")
 _EXACT: Final = 2.0**53
@@ -38,12 +39,22 @@ class NotExactError(Exception):
     """The fast path cannot prove that these columns give the documents back."""
 
 
+def nulls(count: int, type_: pa.DataType) -> pa.Array:
+    """A column of nulls; those that are not long share their memory: a table has more empty columns than others."""
+    return _nulls(type_).slice(0, count) if count <= _SHARED_NULLS else pa.nulls(count, type_)
+
+
+@cache
+def _nulls(type_: pa.DataType) -> pa.Array:
+    return pa.nulls(_SHARED_NULLS, type_)
+
+
 def integers(values: Sequence[int | None], type_: pa.DataType) -> pa.Array:
     """Int column, with nulls where a value is None."""
     try:
         return pa.array(np.fromiter(values, f"i{type_.bit_width // 8}", len(values)))
     except TypeError:
-        return pa.nulls(len(values), type_) if values.count(None) == len(values) else pa.array(values, type_)
+        return nulls(len(values), type_) if values.count(None) == len(values) else pa.array(values, type_)
 
 
 def flags(values: Sequence[bool | None]) -> pa.Array:
@@ -69,7 +80,7 @@ def _float_column(array: npt.NDArray[np.float64], checked: bool) -> pa.Array:
             _check_exact(array)
         return pa.array(array)
     if missing.all():
-        return pa.nulls(len(array), pa.float64())
+        return nulls(len(array), pa.float64())
     if checked:
         _check_exact(array[~missing])
     return pa.array(array, mask=missing)
@@ -87,7 +98,7 @@ def members(parts: Sequence[tuple[int, Any]], record: np.dtype[Any], checked: bo
     `checked`: `NotExactError` if an object has none of its numbers, which the columns do not tell from no object.
     """
     if all(part is None for _, part in parts):
-        return [pa.nulls(sum(count for count, _ in parts), pa.float64()) for _ in record.names or ()]
+        return [nulls(sum(count for count, _ in parts), pa.float64()) for _ in record.names or ()]
     if all(isinstance(part, bytes) for _, part in parts):
         arrays = _numbers(0, b"".join(part for _, part in parts), record, checked)
     else:
@@ -121,7 +132,7 @@ def json_column(raws: Sequence[Raw]) -> pa.Array:
 def json_texts(text: bytes, lengths: Ints) -> pa.Array:
     """String column of compact JSON from joined JSON texts of some lengths; null where one is empty or null."""
     if not text:
-        return pa.nulls(len(lengths), pa.string())
+        return nulls(len(lengths), pa.string())
     present = lengths > 0
     if any(space in text for space in _WHITESPACE):
         ends = np.cumsum(lengths).tolist()
@@ -138,11 +149,11 @@ def json_texts(text: bytes, lengths: Ints) -> pa.Array:
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
         raise pa.ArrowCapacityError("more than 2 GiB of JSON text in one batch")
-    nulls = lengths == 4
-    nulls[nulls] = np.frombuffer(text, np.uint8)[offsets[:-1][nulls]] == ord("n")
-    if nulls.any():
-        kept = np.repeat(~nulls, lengths)
-        return json_texts(np.frombuffer(text, np.uint8)[kept].tobytes(), np.where(nulls, 0, lengths))
+    is_null = lengths == 4
+    is_null[is_null] = np.frombuffer(text, np.uint8)[offsets[:-1][is_null]] == ord("n")
+    if is_null.any():
+        kept = np.repeat(~is_null, lengths)
+        return json_texts(np.frombuffer(text, np.uint8)[kept].tobytes(), np.where(is_null, 0, lengths))
     return pa.StringArray.from_buffers(
         len(lengths),
         pa.py_buffer(offsets.astype(np.int32)),
@@ -165,7 +176,7 @@ def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
     lengths = np.fromiter(chain.from_iterable(part.lengths for part in parts), np.int64)
     present = lengths > 0
     if not present.any():
-        return pa.nulls(len(lengths), pa.list_(POINT))
+        return nulls(len(lengths), pa.list_(POINT))
     shape = b",".join(part.shape[1:-1] for part in parts if part.text)
     counts = np.zeros(len(lengths), np.int64)
     found = _planar_counts(shape)
@@ -239,7 +250,7 @@ def _points(pieces: Iterator[npt.NDArray[np.float64]], planar: Bits) -> pa.Struc
             x[start:end], y[start:end] = numbers[::2], numbers[1::2]
         if end != len(planar):
             raise NotExactError
-        return pa.StructArray.from_arrays([x, y, pa.nulls(len(x), pa.float64())], fields=list(POINT))
+        return pa.StructArray.from_arrays([x, y, nulls(len(x), pa.float64())], fields=list(POINT))
     flat = np.concatenate(list(pieces))
     if len(flat) != 3 * len(planar) - int(planar.sum()):
         raise NotExactError
@@ -269,7 +280,7 @@ def ids_column(texts: Sequence[Raw | memoryview]) -> pa.Array:
             ids[end : end + len(numbers)] = numbers
             end += len(numbers)
     if not end:
-        return pa.nulls(len(texts), pa.list_(pa.int32()))
+        return nulls(len(texts), pa.list_(pa.int32()))
     ids.resize(end, refcheck=False)
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
@@ -308,7 +319,7 @@ def _parse_numbers(text: bytes | Raw | memoryview, code: Literal["d", "i"], dtyp
 
 def constant(value: Any, count: int, type_: pa.DataType) -> pa.Array:
     """A column that holds one value everywhere."""
-    return pa.nulls(count, type_) if value is None else pa.repeat(pa.scalar(value, type_), count)
+    return nulls(count, type_) if value is None else pa.repeat(pa.scalar(value, type_), count)
 
 
 Maker = Callable[[], Sequence[pa.Array]]

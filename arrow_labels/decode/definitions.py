@@ -185,6 +185,8 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
         raise DecodeError(f"Expected `object`, got `{type(task_attributes).__name__}`", path=path)
     for place, value in enumerate(_array(task_attributes, "categories", path)):
         where = f"{path}.categories[{place}]"
+        out.relieve("categories")
+        out.repeat(1, dataset)
         category, document = parse(encode_json(value), decode_category, Category, where)
         document = {k: v for k, v in document.items() if not v or k not in ("attributes", "link_attributes")}
         canonical = {name: getattr(category, name) for name in ("id", "name", "color", "has_instances")}
@@ -200,9 +202,13 @@ def add_task_attributes(out: Rows, dataset: str | None, task_attributes: Any) ->
         )
         out.categories[category.id] = category.name
         for scope, key in (("object", "attributes"), ("link", "link_attributes")):
-            for item, definition in enumerate(_array(value, key, where)):
+            definitions = _array(value, key, where)
+            for item in range(len(definitions)):
+                definition, definitions[item] = definitions[item], None
                 _add_specification(out, dataset, scope, category.id, definition, f"{where}.{key}[{item}]")
-    for item, definition in enumerate(_array(task_attributes, "image_attributes", path)):
+    definitions = _array(task_attributes, "image_attributes", path)
+    for item in range(len(definitions)):
+        definition, definitions[item] = definitions[item], None
         _add_specification(out, dataset, "image", None, definition, f"{path}.image_attributes[{item}]")
 
 
@@ -218,6 +224,8 @@ def _array(parent: dict[str, Any], key: str, path: str) -> list[Any]:
 def _add_specification(
     out: Rows, dataset: str | None, scope: str, category_id: int | None, value: Any, path: str
 ) -> None:
+    out.relieve("attribute_specs")
+    out.repeat(1, dataset)
     definition, document = parse(encode_json(value), decode_specification, Specification, path)
     document = {k: v for k, v in document.items() if k != "default_value"}
     values = definition.values

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 from msgspec import Raw
 
+from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import ParsedRelease, add_release
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
-from arrow_labels.decode.rows import Rows
+from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
@@ -28,6 +28,12 @@ from arrow_labels.wire import Label, decode_json, decode_members
 
 CHUNK_BYTES = 4 << 20
 """JSON that becomes one record batch: enough to pay for the batch, few enough objects to stay near the cache."""
+_MOST_RECORDS = 1 << 13
+"""Records that become one record batch: those of a few bytes each take a hundred times as much as objects."""
+_MOST_ROOM = 1 << 30
+"""Bytes of names that records may have left to those that come after them: a column of text ends at 2 GiB."""
+_LEAST_ROWS = 1 << 14
+"""Rows of a record batch from which on no other is joined to it."""
 
 OnError = Literal["raise", "collect"]
 
@@ -93,14 +99,16 @@ class Reader:
     label_keys: set[tuple[str, str]] = field(default_factory=set)
     lone_samples: int = 0
     selects: Selects | None = None
+    room: int = ROOM
+    """Bytes of names that rows may repeat besides those for the JSON to come."""
     check: Callable[[], None] = _nothing
     """Raises if the bytes that are read are no longer those that they were."""
 
-    def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
-        """Record batches, each with the bytes of JSON that it came from."""
+    def batches(self, documents: Iterable[Document]) -> Iterator[tuple[int, list[Batches]]]:
+        """Record batches of some records, with the bytes of JSON that they came from."""
         return self.columns(self.records(documents))
 
-    def columns(self, records: Iterable[Record | Rows | int]) -> Iterator[tuple[int, dict[str, pa.RecordBatch]]]:
+    def columns(self, records: Iterable[Record | Rows | int]) -> Iterator[tuple[int, list[Batches]]]:
         """`batches`, of what `records` gives."""
         categories: dict[int, str | None] = {}
         chunk: list[Record] = []
@@ -114,7 +122,7 @@ class Reader:
                     yield size + known, self._chunk(chunk, categories)
                     chunk, size, known = [], 0, 0
                 categories = item.categories
-                yield 0, item.batches(checked=False)
+                yield 0, item.batches()
                 continue
             length = len(memoryview(item.raw))
             selected: Record | None = item
@@ -125,7 +133,7 @@ class Reader:
                 continue
             chunk.append(selected)
             size += length
-            if size >= self.chunk_bytes:
+            if size >= self.chunk_bytes or len(chunk) >= _MOST_RECORDS:
                 yield size + known, self._chunk(chunk, categories)
                 chunk, size, known = [], 0, 0
         if chunk or known:
@@ -172,31 +180,30 @@ class Reader:
             yield definitions
             dataset = parsed.release.dataset
             name = None if dataset is None else dataset.name
-            for index, raw in enumerate((dataset and dataset.samples) or ()):
+            samples = (dataset and dataset.samples) or []
+            for index, raw in enumerate(samples):
+                samples[index] = ABSENT  # an object for each of a million samples is let go when it was read
                 self.check()
                 yield Record("sample", document.source, document.place, raw, dataset=name, index=index)
             yield Rows(self.wanted)
             self.check()
         self.check = _nothing  # the last file is closed
 
-    def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> dict[str, pa.RecordBatch]:
+    def _chunk(self, records: list[Record], categories: dict[int, str | None]) -> list[Batches]:
         try:
             with _paused_garbage_collection():
                 pieces = self._pieces(self._kept(records), categories)
         except DecodeError:
             self.check()
             raise
-        if len(pieces) == 1:
-            return pieces[0]
-        found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
-        return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
+        return list(_joined(pieces))
 
-    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[dict[str, pa.RecordBatch]]:
+    def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[Batches]:
         """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
         with suppress(NotExactError, DecodeError):  # the careful path raises the first error, this one any
-            return [self._columns(records, categories, careful=False)]
+            return self._columns(records, categories, careful=False)
         if len(records) <= 1:
-            return [self._columns(records, categories, careful=True)]
+            return self._columns(records, categories, careful=True)
         half = len(records) // 2
         return [*self._pieces(records[:half], categories), *self._pieces(records[half:], categories)]
 
@@ -217,13 +224,14 @@ class Reader:
             if record.sample_id is None or (sample and (labelset or record.kind == "sample"))
         ]
 
-    def _columns(
-        self, records: list[Record], categories: dict[int, str | None], careful: bool
-    ) -> dict[str, pa.RecordBatch]:
-        rows = Rows(self.wanted, categories)
+    def _columns(self, records: list[Record], categories: dict[int, str | None], careful: bool) -> list[Batches]:
+        room = min(self.room, _MOST_ROOM) + ROOM_A_BYTE * sum(len(memoryview(record.raw)) for record in records)
+        rows = Rows(self.wanted, categories, checked=not careful, room=room)
         for record in records:
             self._add(rows, record, careful)
-        return rows.batches(checked=not careful)
+        batches = rows.batches()
+        self.room = rows.room
+        return batches
 
     def _add(self, rows: Rows, record: Record, careful: bool) -> None:
         if record.failed is not None:
@@ -252,21 +260,24 @@ class Reader:
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
-            mark = rows.mark()
+            rows.mark()
             try:
                 add_sample(rows, sample_id, record.index, record.dataset, parsed, self.unit)
             except DecodeError as error:
-                rows.reset(mark)
+                rows.reset()
                 self._fail(rows, error, record.source, sample_id)
         labels = (self.wanted.labels and sample.labels) or {}
-        for labelset in compress(labels, self.wanted.kept("labelset", list(labels))):
-            make = partial(_parsed_label, labels[labelset], self.wanted, careful)
-            self._try_label(rows, record, sample_id, labelset, make)
+        labelsets = list(labels)
+        for place, kept in enumerate(self.wanted.kept("labelset", labelsets)):
+            labelset, labelsets[place] = labelsets[place], ""
+            label = labels.pop(labelset)
+            if kept:
+                self._try_label(rows, record, sample_id, labelset, partial(_parsed_label, label, self.wanted, careful))
 
     def _try_label(
         self, rows: Rows, record: Record, sample_id: str, labelset: str, parse: Callable[[], ParsedLabel | None]
     ) -> None:
-        mark = rows.mark()
+        rows.mark()
         try:
             parsed = parse()
             if parsed is not None:
@@ -274,7 +285,7 @@ class Reader:
                 place = Place(record.source, sample_id, labelset, self.task_type, self.unit, hashed)
                 add_label(rows, place, parsed)
         except DecodeError as error:
-            rows.reset(mark)
+            rows.reset()
             self._fail(rows, error, record.source, sample_id, labelset)
 
     def name(self, record: Record) -> None:
@@ -346,6 +357,27 @@ def _first(*names: str | None) -> str:
 
 def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> ParsedLabel | None:
     return parse_label(label, wanted, careful) if isinstance(label, Raw) else ParsedLabel(label)
+
+
+def _joined(pieces: Iterable[Batches]) -> Iterator[Batches]:
+    """Record batches of at least some rows."""
+    few: list[Batches] = []
+    rows = 0
+    for piece in pieces:
+        few.append(piece)
+        rows += sum(batch.num_rows for batch in piece.values())
+        if rows >= _LEAST_ROWS:
+            yield _concatenated(few)
+            few, rows = [], 0
+    if few:
+        yield _concatenated(few)
+
+
+def _concatenated(pieces: list[Batches]) -> Batches:
+    if len(pieces) == 1:
+        return pieces[0]
+    found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
+    return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
 
 
 _PARSE: dict[Kind, Callable[[Buffer, Wanted, bool], ParsedSample | ParsedLabel | None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from arrow_labels.wire import (
 _TIMES = ("created_at", "updated_at", "reviewed_at")
 _PLAIN = ("label_status", "score", "rating", "created_by", "updated_by", "reviewed_by")
 _NULL = Raw(b"null")
+_NO_FRAME, _NO_LINK, _NO_SENSOR = Frame(), Link(), Sensor()
 
 
 class ParsedLabel(NamedTuple):
@@ -86,6 +88,10 @@ def parse_attributes(raw: Buffer, wanted: Wanted, careful: bool = False) -> Pars
     return ParsedLabel(Label(attributes=attributes), None, document, True)
 
 
+SensorValue = tuple[str | None, str | None, str | None, int | None, str | None]
+"""An item of the column `sensors`, its members in the order of `schema.SENSOR`."""
+
+
 class Place(NamedTuple):
     """Where a label belongs, and how to read it."""
 
@@ -109,6 +115,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
     """
     label = parsed.label
     key = (place.sample_id, place.labelset)
+    out.repeat(1, *key, place.source)
     if label is None:
         row = (*key, place.source, place.task_type, *[None] * 12, place.content_hash, "null")
         out.rows["labels"].append(row)
@@ -211,21 +218,26 @@ def empty_json(attributes: Any) -> Any:
 
 
 def add_links(out: Rows, key: tuple[str, str], links: list[Link], originals: list[Any] | None) -> None:
-    """Append the rows of a label's links."""
+    """Append the rows of a label's links, which are let go one by one."""
+    out.repeat(len(links), *key)
     for place, link in enumerate(links):
         extra = None
         if originals is not None:
+            original = taken(originals, place)
             canonical = {"from_id": link.from_id, "to_id": link.to_id}
-            canonical |= {name: originals[place].get(name) for name in ("attributes", "frames")}
-            extra = extra_text(canonical, originals[place])
+            canonical |= {name: original.get(name) for name in ("attributes", "frames")}
+            extra = extra_text(canonical, original)
         out.rows["links"].append((*key, place, link.from_id, link.to_id, link.attributes, link.frames, extra))
+        links[place] = _NO_LINK
+        out.relieve("links")
 
 
-def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[Any] | None) -> list[dict[str, Any]]:
+def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[Any] | None) -> list[SensorValue]:
     """Append the rows of each sensor's frames; gives the `sensors` column."""
-    result = []
+    result: list[SensorValue] = []
     for index, sensor in enumerate(sensors):
-        original = None if originals is None else originals[index]
+        sensors[index] = _NO_SENSOR
+        original = taken(originals, index)
         canonical = members(sensor, "attributes")
         document = dict(canonical) if original is None else dict(original)
         attributes = sensor.attributes
@@ -245,16 +257,16 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
                 document.pop("attributes", None)
                 if kept_frames(out.wanted, index, sensor.name, 1):
                     add_frame(out, place, index, sensor.name, 0, attributes, said, path)
-        result.append(
-            {
-                "name": sensor.name,
-                "task_type": sensor.task_type,
-                "format_version": version,
-                "frame_count": frame_count,
-                "extra": extra_text(canonical, document),
-            }
-        )
+        result.append((sensor.name, sensor.task_type, version, frame_count, extra_text(canonical, document)))
     return result
+
+
+def taken(originals: list[Any] | None, index: int) -> Any:
+    """One of some plain values, which are let go one by one; None if there are none."""
+    if originals is None:
+        return None
+    original, originals[index] = originals[index], None
+    return original
 
 
 def add_frames(
@@ -266,17 +278,19 @@ def add_frames(
     originals: list[Any] | None,
     path: str,
 ) -> None:
-    """Append the rows of a sequence."""
+    """Append the rows of a sequence, whose frames are let go one by one."""
     for index in kept_frames(out.wanted, sensor_index, sensor, len(frames)):
-        original = None if originals is None else originals[index]
-        frame = _decoded(frames[index], out.wanted.decoders)
+        original = taken(originals, index)
+        frame, frames[index] = _decoded(frames[index], out.wanted.decoders), _NO_FRAME
         add_frame(out, place, sensor_index, sensor, index, frame, original, f"{path}.frames[{index}]")
 
 
-def kept_frames(wanted: Wanted, sensor_index: int, sensor: str | None, count: int) -> list[int]:
+def kept_frames(wanted: Wanted, sensor_index: int, sensor: str | None, count: int) -> Sequence[int]:
     """Which frames of a sensor may have rows that are wanted."""
     if not (wanted.frames and wanted.kept("sensor_index", [sensor_index])[0] and wanted.kept("sensor", [sensor])[0]):
         return []
+    if "frame_index" not in wanted.keep:
+        return range(count)
     return list(compress(range(count), wanted.kept("frame_index", range(count))))
 
 
@@ -300,6 +314,11 @@ def add_frame(
     path: str,
 ) -> None:
     """Append the row of a frame and its annotations."""
+    groups = frame.groups
+    count = sum([group.length for group in groups])
+    out.repeat(1 + count, place.sample_id, place.labelset, sensor)
+    if out.categories:
+        out.repeat_categories(groups)
     timestamp = parse_timestamp(frame.timestamp, place.unit)
     version = format_version(frame.format_version)
     bitmap = frame.segmentation_bitmap
@@ -331,8 +350,9 @@ def add_frame(
             extra,
         )
     )
-    out.annotations.append(frame.groups)
+    out.annotations.append(groups)
     out.clouds.append(is_cloud)
+    out.relieve("frames")
 
 
 def _strict_frame_extra(frame: Frame, timestamp: int | None, url: str | None, no_points: bool) -> str | None:

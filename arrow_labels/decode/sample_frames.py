@@ -19,6 +19,7 @@ from arrow_labels.decode.columns import (
     json_column,
     make,
     members,
+    nulls,
     points_column,
     validity,
 )
@@ -93,6 +94,8 @@ def _numbers(objects: Sequence[Any], record: np.dtype[Any], checked: bool) -> li
 
 
 def _text(values: Sequence[str | None]) -> pa.Array:
+    if values[0] is None and values.count(None) == len(values):
+        return nulls(len(values), pa.string())
     return pa.array(values, pa.string())
 
 
@@ -117,7 +120,7 @@ def _one_matrix(raw: Raw) -> Any:
 def _regular_matrices(raws: Sequence[Raw], checked: bool) -> pa.Array:
     text = points_text(raws)
     if text is None:
-        return pa.nulls(len(raws), pa.list_(pa.float64()))
+        return nulls(len(raws), pa.list_(pa.float64()))
     present = np.array(text.lengths) > 0
     rows = points_column([text], checked)
     points = rows.values

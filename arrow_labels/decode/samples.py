@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
-from arrow_labels.decode.labels import empty_json, is_empty, members
+from arrow_labels.decode.labels import SensorValue, empty_json, is_empty, members, taken
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
@@ -33,6 +33,7 @@ from arrow_labels.wire import (
 )
 
 _ATTRIBUTES = SampleAttributes | Nothing | None
+_NO_FRAME, _NO_SENSOR, _NO_CAMERA = SampleFrame(), SampleSensor(), Camera()
 
 
 class ParsedSample(NamedTuple):
@@ -93,6 +94,7 @@ def add_sample(
 ) -> None:
     """Append the rows of a sample."""
     sample = parsed.sample
+    out.repeat(1, sample_id, dataset)
     document = members(sample, "attributes", "labels", "metadata") if parsed.document is None else dict(parsed.document)
     document.pop("metadata", None)
     canonical: dict[str, Any] = {"uuid": sample_id, "labels": {}}
@@ -166,10 +168,11 @@ def _plain(struct: Any, *without: str) -> dict[str, Any]:
 
 def _add_sensors(
     out: Rows, sample_id: str, sensors: list[SampleSensor], originals: list[Any] | None, unit: int
-) -> list[dict[str, Any]]:
-    result = []
+) -> list[SensorValue]:
+    result: list[SensorValue] = []
     for index, sensor in enumerate(sensors):
-        original = None if originals is None else originals[index]
+        sensors[index] = _NO_SENSOR
+        original = taken(originals, index)
         canonical = members(sensor, "attributes")
         document = dict(canonical) if original is None else dict(original)
         attributes = sensor.attributes
@@ -189,15 +192,7 @@ def _add_sensors(
                 frame = said and {k: v for k, v in said.items() if k != "format_version"}
                 _add_frame(out, sample_id, index, sensor.name, 0, attributes, frame, unit, "format_version")
             canonical["attributes"]["format_version"] = version
-        result.append(
-            {
-                "name": sensor.name,
-                "task_type": sensor.task_type,
-                "format_version": version,
-                "frame_count": frame_count,
-                "extra": extra_text(canonical, document),
-            }
-        )
+        result.append((sensor.name, sensor.task_type, version, frame_count, extra_text(canonical, document)))
     return result
 
 
@@ -213,7 +208,8 @@ def _add_frames(
     if not out.wanted.sample_frames:
         return
     for index, frame in enumerate(frames):
-        original = None if originals is None else originals[index]
+        frames[index] = _NO_FRAME
+        original = taken(originals, index)
         _add_frame(out, sample_id, sensor_index, sensor, index, frame, original, unit)
 
 
@@ -228,19 +224,24 @@ def _add_frame(
     unit: int,
     *elsewhere: str,
 ) -> None:
+    cameras = (out.wanted.cameras and frame.images) or []
+    out.repeat(1 + len(cameras), sample_id, sensor)
     timestamp = parse_timestamp(frame.timestamp, unit)
     if original is None:
         extra = _strict_frame_extra(frame, timestamp, elsewhere)
     else:
         extra = _careful_frame_extra(frame, timestamp, original)
     out.rows["sample_frames"].append((sample_id, sensor_index, sensor, frame_index, timestamp, frame, extra))
-    for index, camera in enumerate((out.wanted.cameras and frame.images) or ()):
+    out.relieve("sample_frames")
+    for index, camera in enumerate(cameras):
+        cameras[index] = _NO_CAMERA
         extra = (
             _strict_camera_extra(camera)
             if original is None
-            else _careful_camera_extra(camera, original["images"][index])
+            else _careful_camera_extra(camera, taken(original["images"], index))
         )
         out.rows["cameras"].append((sample_id, sensor_index, frame_index, index, camera, extra))
+        out.relieve("cameras")
 
 
 def _strict_frame_extra(frame: SampleFrame, timestamp: int | None, elsewhere: tuple[str, ...]) -> str | None:

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+from msgspec import Raw
 
 from arrow_labels.encode.rows import annotations_json, frame_json, label_json, link_json, patched
 from arrow_labels.errors import SchemaError
 from arrow_labels.schema import ANNOTATION_TABLES, FRAME_KEY, KEYS, LABEL_KEY
 from arrow_labels.tables import LabelTables
+from arrow_labels.wire import encode_json
 
 _BATCH_ROWS = 100_000
 """Annotations that are objects at the same time, unless one label has more."""
 _POINTS_A_ROW = 100
 """Point ids that weigh as much as one annotation."""
+_LABEL_ROWS = 4
+"""Annotations that weigh as much as a label around them."""
 
 Places = npt.NDArray[np.int64]
+
+
+_EMPTY_FRAME = Raw(b'{"annotations":[]}')
+
+
+class PlacedFrame(NamedTuple):
+    """A frame, and where it stands."""
+
+    sensor_index: int
+    sensor: str | None
+    frame_index: int
+    json: Any
 
 
 @dataclass
@@ -43,7 +59,8 @@ class OrderedLabels:
         for table in ANNOTATION_TABLES:
             frame_counts += np.bincount(self.places[table], minlength=len(frame_counts))
         frame_counts += self.frames["point_annotations"].list.len().fill_null(0).to_numpy() // _POINTS_A_ROW
-        counts = np.bincount(self.places["frames"], frame_counts, self.labels.height)
+        counts = np.bincount(self.places["frames"], frame_counts + 1, self.labels.height) + _LABEL_ROWS
+        counts += np.bincount(self.places["links"], minlength=self.labels.height)
         start, rows = 0, 0
         for place, count in enumerate(counts.tolist()):
             if rows and rows + count > _BATCH_ROWS:
@@ -57,22 +74,27 @@ class OrderedLabels:
         """The `labels` row and the JSON of each label of a range."""
         first, last = span(self.places["frames"], batch)
         point_ids = self.frames["point_annotations"][first:last]
-        frame_rows = self.frames[first:last].drop("point_annotations").to_dicts()
-        label_places = self.places["frames"][first:last] - batch.start
-        frames: list[list[tuple[dict[str, Any], dict[str, Any]]]] = [[] for _ in batch]
+        frame_rows = self.frames[first:last].drop("point_annotations").iter_rows(named=True)
+        frames: list[list[PlacedFrame]] = [[] for _ in batch]
         by_frame = self._annotations(range(first, last))
-        for row, label, items, ids in zip(frame_rows, label_places.tolist(), by_frame, point_ids, strict=True):
-            frames[label].append((row, frame_json(row, items, ids)))
+        for row, label, items, ids in zip(
+            frame_rows, self.places["frames"][first:last], by_frame, point_ids, strict=True
+        ):
+            frame = frame_json(row, items, ids)
+            index = row["frame_index"]
+            # Text takes less memory than objects. What is no sequence may have a frame 0 that more is added to.
+            text = Raw(encode_json(frame)) if index else frame
+            frames[label - batch.start].append(PlacedFrame(row["sensor_index"], row["sensor"], index, text))
         links: list[list[Any]] = [[] for _ in batch]
         first, last = span(self.places["links"], batch)
-        link_places = self.places["links"][first:last] - batch.start
-        for row, label in zip(self.links[first:last].to_dicts(), link_places.tolist(), strict=True):
-            links[label].append(link_json(row))
+        link_rows = self.links[first:last].iter_rows(named=True)
+        for row, label in zip(link_rows, self.places["links"][first:last], strict=True):
+            links[label - batch.start].append(Raw(encode_json(link_json(row))))
         rows = self.labels[batch.start : batch.stop].to_dicts()
         for row, label_frames, label_links in zip(rows, frames, links, strict=True):
             yield row, label_json(row, attributes_json(row, label_frames, label_links))
 
-    def _annotations(self, frames: range) -> list[list[Any]]:
+    def _annotations(self, frames: range) -> Iterator[list[Any]]:
         """The annotations of each frame of a range, of all kinds, in order."""
         items: list[Any] = []
         owners, indices = [], []
@@ -85,25 +107,31 @@ class OrderedLabels:
             owners.append(self.places[table][first:last] - frames.start)
             indices.append(rows["annotation_index"].to_numpy())
         if not items:
-            return [[] for _ in frames]
+            yield from ([] for _ in frames)
+            return
         owner = np.concatenate(owners)
         if len(owners) > 1:
             order = np.lexsort((np.concatenate(indices), owner))
             items = [items[place] for place in order.tolist()]
-        ends = np.cumsum(np.bincount(owner, minlength=len(frames))).tolist()
-        return [items[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        start = 0
+        for end in np.cumsum(np.bincount(owner, minlength=len(frames))):
+            yield items[start:end]
+            start = end
 
 
-def attributes_json(row: dict[str, Any], frames: list[tuple[dict[str, Any], Any]], links: list[Any]) -> Any:
+def attributes_json(row: dict[str, Any], frames: list[PlacedFrame], links: list[Any]) -> Any:
     """Label attributes of a `labels` row, its frames and its links; None for a label without any."""
     sensors = row["sensors"] or _implied_sensors(frames)
     attributes: dict[str, Any] = {}
     if sensors:
-        attributes["sensors"] = [_sensor_json(sensor, index, frames) for index, sensor in enumerate(sensors)]
-    elif row["frame_count"] is not None or (frames and frames[-1][0]["frame_index"] > 0):
+        own: dict[int, list[PlacedFrame]] = {}
+        for frame in frames:
+            own.setdefault(frame.sensor_index, []).append(frame)
+        attributes["sensors"] = [_sensor_json(sensor, own.get(index, [])) for index, sensor in enumerate(sensors)]
+    elif row["frame_count"] is not None or (frames and frames[-1].frame_index > 0):
         attributes["frames"] = _sequence(row["frame_count"], frames)
     elif frames:
-        attributes = frames[0][1]
+        attributes = frames[0].json
     elif not links and row["format_version"] is None:
         return None
     if row["format_version"] is not None:
@@ -113,33 +141,32 @@ def attributes_json(row: dict[str, Any], frames: list[tuple[dict[str, Any], Any]
     return attributes
 
 
-def _implied_sensors(frames: list[tuple[dict[str, Any], Any]]) -> list[dict[str, Any]]:
+def _implied_sensors(frames: list[PlacedFrame]) -> list[dict[str, Any]]:
     """The sensors that frames name, for a label that has no row to say so."""
-    names = {row["sensor_index"]: row["sensor"] for row, _ in frames}
+    names = {frame.sensor_index: frame.sensor for frame in frames}
     if set(names) <= {0} and names.get(0) is None:
         return []
     empty = {"task_type": None, "format_version": None, "frame_count": None, "extra": None}
     return [{"name": names.get(index), **empty} for index in range(max(names) + 1)]
 
 
-def _sensor_json(sensor: dict[str, Any], index: int, frames: list[tuple[dict[str, Any], Any]]) -> Any:
-    own = [(row, frame) for row, frame in frames if row["sensor_index"] == index]
+def _sensor_json(sensor: dict[str, Any], own: list[PlacedFrame]) -> Any:
     result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
-    if sensor["frame_count"] is not None or (own and own[-1][0]["frame_index"] > 0):
+    if sensor["frame_count"] is not None or (own and own[-1].frame_index > 0):
         result["attributes"] = {"frames": _sequence(sensor["frame_count"], own)}
         if sensor["format_version"] is not None:
             result["attributes"]["format_version"] = sensor["format_version"]
     elif own:
-        result["attributes"] = own[0][1]
+        result["attributes"] = own[0].json
     return patched(result, sensor["extra"])
 
 
-def _sequence(count: int | None, frames: list[tuple[dict[str, Any], Any]]) -> list[Any]:
+def _sequence(count: int | None, frames: list[PlacedFrame]) -> list[Any]:
     """Frames in their places; a frame without a row is one without annotations."""
-    length = max([count or 0, *(row["frame_index"] + 1 for row, _ in frames)])
-    result: list[Any] = [{"annotations": []} for _ in range(length)]
-    for row, frame in frames:
-        result[row["frame_index"]] = frame
+    length = max(count or 0, frames[-1].frame_index + 1 if frames else 0)
+    result: list[Any] = [_EMPTY_FRAME] * length
+    for frame in frames:
+        result[frame.frame_index] = frame.json
     return result
 
 
@@ -242,9 +269,24 @@ def place_rows(
     rows: pl.DataFrame, keys: pl.DataFrame, key: tuple[str, ...], within: tuple[str, ...]
 ) -> tuple[pl.DataFrame, Places]:
     """Rows in the order of the places of their keys, then of the columns `within`; rows that are left out dropped."""
-    rows = rows.with_columns(pl.Series("place", _places(rows, keys, key))).filter(pl.col("place") >= 0)
+    places = _places(rows, keys, key)
+    if _are_ordered([places, *(rows[name].to_numpy() for name in within)]):
+        return rows, places
+    rows = rows.with_columns(pl.Series("place", places)).filter(pl.col("place") >= 0)
     rows = rows.sort("place", *within, maintain_order=True)
     return rows.drop("place"), rows["place"].to_numpy()
+
+
+def _are_ordered(keys: list[npt.NDArray[Any]]) -> bool:
+    """Whether rows are in the order of their places, all of which there are, and further keys: a copy less."""
+    if not len(keys[0]) or keys[0][0] < 0:
+        return False
+    same = np.ones(len(keys[0]) - 1, np.bool_)
+    for key in keys:
+        if (same & (key[1:] < key[:-1])).any():
+            return False
+        same &= key[1:] == key[:-1]
+    return True
 
 
 def span(places: Places, wanted: range) -> tuple[int, int]:

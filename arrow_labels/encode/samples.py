@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import polars as pl
+from msgspec import Raw
 
 from arrow_labels.decode.samples import nest
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import Places, place_rows, polars_frame, span, table_frame
 from arrow_labels.encode.rows import patched, raw
 from arrow_labels.tables import LabelTables
+from arrow_labels.wire import encode_json
 
 _XYZ = ("x", "y", "z")
 _XYZW = ("qx", "qy", "qz", "qw")
@@ -37,16 +40,22 @@ class OrderedSamples:
         """The samples from `first` up to and with `last`, the labels in the last one."""
         for place in range(first, min(last + 1, self.rows.height)):
             start, end = span(self.places["frames"], range(place, place + 1))
-            frames = self.frames[start:end].to_dicts()
+            frames = self.frames[start:end].iter_rows(named=True)
             start, end = span(self.places["cameras"], range(place, place + 1))
-            cameras: dict[tuple[int, int], list[Row]] = {}
-            for row in self.cameras[start:end].to_dicts():
-                cameras.setdefault((row["sensor_index"], row["frame_index"]), []).append(row)
-            encoded = [(row, _frame(row, cameras)) for row in frames]
-            yield _sample(self.rows.row(place, named=True), encoded, labels if place == last else {})
+            cameras: dict[tuple[int, int], list[Raw]] = {}
+            for row in self.cameras[start:end].iter_rows(named=True):
+                text = Raw(encode_json(_camera(row)))
+                cameras.setdefault((row["sensor_index"], row["frame_index"]), []).append(text)
+            own: dict[int, list[Any]] = {}
+            for row in frames:
+                of_sensor = own.setdefault(row["sensor_index"], [])
+                frame = _frame(row, cameras)
+                # Text takes less memory than objects. What is no sequence has one frame that more may be added to.
+                of_sensor.append(Raw(encode_json(frame)) if of_sensor else frame)
+            yield _sample(self.rows.row(place, named=True), own, labels if place == last else {})
 
 
-def _sample(row: Row, frames: list[tuple[Row, Any]], labels: dict[str, Any]) -> Any:
+def _sample(row: Row, frames: dict[int, list[Any]], labels: dict[str, Any]) -> Any:
     sample = {
         "uuid": row["sample_id"],
         "name": row["name"],
@@ -62,16 +71,17 @@ def _sample(row: Row, frames: list[tuple[Row, Any]], labels: dict[str, Any]) -> 
     return patched(sample, row["extra"])
 
 
-def _attributes(row: Row, frames: list[tuple[Row, Any]]) -> Any:
+def _attributes(row: Row, frames: dict[int, list[Any]]) -> Any:
+    """The attributes of a sample of its frames by sensor."""
     if row["sensors"]:
-        return {"sensors": [_sensor(sensor, index, frames) for index, sensor in enumerate(row["sensors"])]}
+        return {"sensors": [_sensor(sensor, frames.get(index, [])) for index, sensor in enumerate(row["sensors"])]}
+    every = list(chain.from_iterable(frames.values()))
     if row["frame_count"] is not None:
-        return {"frames": [frame for _, frame in frames]}
-    return frames[0][1] if frames else None
+        return {"frames": every}
+    return every[0] if every else None
 
 
-def _sensor(sensor: Row, index: int, frames: list[tuple[Row, Any]]) -> Any:
-    own = [frame for row, frame in frames if row["sensor_index"] == index]
+def _sensor(sensor: Row, own: list[Any]) -> Any:
     result = {name: sensor[name] for name in ("name", "task_type") if sensor[name] is not None}
     if sensor["frame_count"] is not None:
         result["attributes"] = {"frames": own}
@@ -82,7 +92,7 @@ def _sensor(sensor: Row, index: int, frames: list[tuple[Row, Any]]) -> Any:
     return patched(result, sensor["extra"])
 
 
-def _frame(row: Row, cameras: dict[tuple[int, int], list[Row]]) -> Any:
+def _frame(row: Row, cameras: dict[tuple[int, int], list[Raw]]) -> Any:
     frame = nest(
         {
             ("image", "url"): row["image_url"],
@@ -95,9 +105,9 @@ def _frame(row: Row, cameras: dict[tuple[int, int], list[Row]]) -> Any:
             ("timestamp",): row["timestamp"],
         }
     )
-    own = cameras.get((row["sensor_index"], row["frame_index"]))
+    own = cameras.pop((row["sensor_index"], row["frame_index"]), None)
     if own:
-        frame["images"] = [_camera(camera) for camera in own]
+        frame["images"] = own
     return patched(frame, row["extra"])
 
 
