@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
+from arrow_labels.errors import MissingExtraError, TargetError
 from arrow_labels.read import iter_labels
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, shown
+from arrow_labels.sources import MANIFEST, file_system, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta
@@ -94,7 +94,7 @@ def read_tables(
 
 def found_format(place: str, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None) -> Format:
     """The format of the tables at a place; Parquet where nothing speaks for another one."""
-    with suppress(ArrowLabelsError, MissingExtraError, OSError):
+    with suppress(Exception):  # of any library below a file system: whoever reads the place says what is wrong
         fs, path = file_system(place, storage_options)
         if fs.exists(f"{path}/{MANIFEST}"):
             return "parquet"
@@ -139,9 +139,9 @@ def _catalog(place: str, options: dict[str, Any] | None) -> Iterator[tuple[Catal
         catalog = load_catalog(name, **(_texts(options) or {}))
     except Exception as error:
         raise TargetError(
-            f"Expected catalog `{name}`, got {type(error).__name__}: {error}: "
+            f"Expected catalog `{name}`, got {type(error).__name__}: {reason(error, options)}: "
             "name it in the configuration of pyiceberg, or give its properties as options"
-        ) from error
+        ) from None
     try:
         yield catalog, namespace
     finally:

@@ -1,8 +1,10 @@
 """Networks that fail while labels are read and written: nothing is lost, and nothing is half."""
 
+import gc
 import json
 import os
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from generate import release
 
 import arrow_labels as al
 from arrow_labels import fetch
+from arrow_labels.formats import read_tables
 from arrow_labels.schema import SCHEMAS
 
 OLD = al.decode_labels([release("segmentation-bitmap", samples=2)])
@@ -197,6 +200,30 @@ def test_a_release_to_s3(store: tuple[dict[str, Any], dict[str, Any], Proxy], ki
                     continue
             proxy.restart()
             assert al.read_labels(url, storage_options=direct).cuboids == NEW.cuboids
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # s3fs sends the rest in `__del__`
+def test_a_large_release_to_s3(store: tuple[dict[str, Any], dict[str, Any], Proxy]) -> None:
+    """In several parts: what ends the write is told, also when what was sent cannot be taken back."""
+    direct, through, proxy = store
+    sample = {"metadata": {"notes": "x" * (6 << 20)}, "labels": {}}
+    tables = al.decode_labels([{"dataset": {"samples": [{"uuid": name, **sample} for name in "abc"]}}])
+    proxy.restart(for_good(3, FAULTS["lost"]))
+    with pytest.raises(al.TargetError, match="Expected a target that can be written, got ") as raised:
+        al.write_release(tables, "s3://faults/large.json", storage_options=through | {"default_block_size": 5 << 20})
+    assert "uploadId" not in "".join(traceback.format_exception(raised.value))
+    proxy.restart()
+    assert not fsspec.filesystem("s3", **direct).exists("s3://faults/large.json")
+    del raised
+    gc.collect()
+
+
+def test_what_a_place_holds_in_s3(store: tuple[dict[str, Any], dict[str, Any], Proxy]) -> None:
+    _, through, proxy = store
+    proxy.restart(for_good(0, FAULTS["lost"]))
+    with pytest.raises(al.TargetError, match="Expected a folder that can be read, got EndpointConnectionError"):
+        read_tables("s3://faults/out", None, storage_options=through, lake_options=None)
+    proxy.restart()
 
 
 def test_folders_that_cannot_be_read_or_written(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from generate import release
 from typer.testing import CliRunner
 
 import arrow_labels as al
-from arrow_labels import cli, fetch
+from arrow_labels import cli, fetch, formats
 from arrow_labels.sources import hidden, reason
 
 KEY = "5ecret" * 3
@@ -113,6 +113,7 @@ READERS: dict[str, Callable[[str, dict[str, Any]], Any]] = {
     "read_parquet": lambda url, options: al.read_parquet(url, storage_options=options),
     "duckdb_views": lambda url, options: al.duckdb_views(url, storage_options=options),
     "write_parquet": lambda url, options: al.write_parquet(TABLES, url, storage_options=options),
+    "update_parquet": lambda url, options: al.update_parquet(LABEL, url, storage_options=options),
     "convert_labels": lambda url, options: al.convert_labels(LABEL, url, storage_options=options),
     "write_release": lambda url, options: al.write_release(TABLES, url, storage_options=options),
     "write_bitmap": lambda url, options: al.write_bitmap([[1]], url, storage_options=options),
@@ -146,14 +147,28 @@ def test_urls_in_labels(server: Server, tmp_path: Path) -> None:
     assert KEY not in told(lambda: al.read_labels(tmp_path / "in.json", masks=True))
 
 
-def test_lance(tmp_path: Path) -> None:
-    options = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "aws_endpoint": "http://127.0.0.1:9"}
-    options |= {"allow_http": "true", "aws_region": "us-east-1", "client_max_retries": "0", "client_retry_timeout": "1"}
-    for call in (lambda url: al.write_lance(TABLES, url, storage_options=options),
-                 lambda url: al.read_lance(url, storage_options=options)):  # fmt: skip
-        text = told(lambda call=call: call(f"s3://bucket/a?{QUERY}"))
-        assert "Expected" in text
-        assert KEY not in text
+@pytest.mark.parametrize("call", [
+    lambda url, options: al.write_lance(TABLES, url, storage_options=options),
+    lambda url, options: al.read_lance(url, storage_options=options),
+    lambda url, options: al.write_delta(TABLES, url, storage_options=options),
+    lambda url, options: al.read_delta(url, storage_options=options),
+], ids=["write_lance", "read_lance", "write_delta", "read_delta"])  # fmt: skip
+def test_lakes_in_object_stores(call: Callable[[str, dict[str, str]], Any]) -> None:
+    """The endpoint holds a key too: what the libraries below tell of a request begins with it."""
+    options = {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "aws_endpoint": f"http://127.0.0.1:9/{KEY}"}
+    options |= {"allow_http": "true", "aws_allow_http": "true", "aws_region": "us-east-1", "max_retries": "0"}
+    options |= {"client_max_retries": "0", "client_retry_timeout": "1", "retry_timeout": "1s"}
+    text = told(lambda: call(f"s3://bucket/a?{QUERY}", options))
+    assert "Expected" in text
+    assert KEY not in text
+
+
+def test_catalogs() -> None:
+    """What pyiceberg repeats of a catalog's properties, here one that it does not know, is hidden."""
+    options = {"uri": f"sqlite:///{KEY}.db", "type": KEY}
+    text = told(lambda: formats.read_tables("c.n", "iceberg", storage_options=None, lake_options=options))
+    assert "Expected catalog `c`" in text
+    assert KEY not in text
 
 
 @pytest.mark.parametrize(

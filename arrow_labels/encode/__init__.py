@@ -165,8 +165,19 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
     """A file to write, which is there when it is complete, also if the process is killed before."""
     compression = fsspec.utils.infer_compression(path)
     if not isinstance(fs, LocalFileSystem):
-        with fs.transaction, fsspec.core.OpenFile(fs, path, "wb", compression) as file:
+        with ExitStack() as opening:
+            opening.enter_context(fs.transaction)
+            file = opening.enter_context(fsspec.core.OpenFile(fs, path, "wb", compression))
+            opened = opening.pop_all()
+        try:
             yield file
+        except BaseException as error:
+            try:
+                opened.__exit__(type(error), error, error.__traceback__)
+            except Exception as other:  # of any library below the file system; what counts is what ended the write
+                _LOG.warning("what was sent of a file that is not complete may be left: %s", reason(other))
+            raise
+        opened.close()
         return
     # Not by a transaction: that moves the file from the folder of temporary files, which may be on another disk.
     place = Path(path).resolve()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, reduce
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -253,11 +253,10 @@ def read_masks(tables: Mapping[str, DataFrame], table: str = "segments", **mask_
     ValueError: tables: expected frames and segments, and perhaps labels, vectors and cuboids, got none
     """
     check(tables, table)
-    rows = None
-    for name, frame in tables.items():
-        one = frame.select("sample_id", functions.struct(*MASK_COLUMNS[name]).alias(name))
-        rows = one if rows is None else rows.unionByName(one, allowMissingColumns=True)
-    assert rows is not None
+    parts = [
+        frame.select("sample_id", functions.struct(*MASK_COLUMNS[name]).alias(name)) for name, frame in tables.items()
+    ]
+    rows = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
     run = shipped(fill, table, mask_options)
     # Spark counts the parameters of the function.
     return rows.groupBy("sample_id").applyInArrow(lambda group: run(group), schema=spark_schema(table))

@@ -34,9 +34,7 @@ _EXPECTED: Final[dict[Kind, str]] = {
 def lazy(frame: Frame) -> pl.LazyFrame:
     """A frame or table as a LazyFrame whose extension columns are their storage."""
     if isinstance(frame, pa.Table):
-        converted = pl.from_arrow(frame)
-        assert isinstance(converted, pl.DataFrame)
-        frame = converted
+        frame = pl.DataFrame(pl.from_arrow(frame))
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
         raise SchemaError(f"Expected a Polars frame or a pyarrow table, got `{type(frame).__name__}`")
     return storage(frame.lazy())

@@ -207,10 +207,10 @@ def _overlaps(left: pl.LazyFrame, right: pl.LazyFrame, on: Iterable[str], also: 
     x, y = (pl.col(f"__{axis}_other") - pl.col(f"__{axis}") for axis in "xy")
     reach = pl.col("__radius") + pl.col("__radius_other")
     # Of the cells that two cuboids have in common, the one with the lower left corner of what their boxes share.
-    once = pl.col("__cell") == cell(
-        pl.max_horizontal("__west", "__west_other"), pl.max_horizontal("__south", "__south_other"), _CELL
-    )
-    near = left.join(right, on=[*on, "__cell"]).filter(x * x + y * y <= reach * reach, once, also)
+    corner = cell(pl.max_horizontal("__west", "__west_other"), pl.max_horizontal("__south", "__south_other"), _CELL)
+    near = left.join(right, on=[*on, "__cell"]).filter(x * x + y * y <= reach * reach, also)
+    # A column of its own, so that it is made of the few that are near alone.
+    near = near.with_columns(__corner=corner).filter(pl.col("__cell") == pl.col("__corner"))
     smaller = pl.min_horizontal(_footprint(""), _footprint("_other"))
     return shared_area(near).filter(pl.col("__area") > _TOUCHING * smaller)
 

@@ -260,9 +260,8 @@ def _without_empty_text(part: LabelTables, by: list[str]) -> LabelTables:
 def _write(place: _Place, read: Reader, passed: Passed, mode: Literal["error", "append", "overwrite"]) -> None:
     """Add all rows, or replace all by them."""
     from deltalake import write_deltalake
-    from deltalake.exceptions import CommitFailedError
 
-    for attempt in attempts(CommitFailedError):
+    for attempt in attempts(_is_conflict):
         with attempt:
             table = _open(place)
             if table is not None and mode == "error":
@@ -284,10 +283,8 @@ def _write(place: _Place, read: Reader, passed: Passed, mode: Literal["error", "
 
 def _upsert(place: _Place, read: Reader, passed: Passed) -> None:
     """Replace all rows that have one of the keys that passed by the new ones."""
-    from deltalake.exceptions import CommitFailedError
-
     keys, rows = passed.keys[MERGE_KEYS[place.name]], passed.rows[place.name]
-    for attempt in attempts(CommitFailedError):
+    for attempt in attempts(_is_conflict):
         with attempt:
             table = _open(place) or _new(place, passed)
             if rows or table.get_add_actions().num_rows:
@@ -401,6 +398,12 @@ def _read(name: str, table: DeltaTable | None, columns: Sequence[str], where: st
     return with_all_columns(pa.concat_tables([dataset.schema.empty_table().select(there), *pieces]), wanted)
 
 
+def _is_conflict(error: BaseException) -> bool:
+    from deltalake.exceptions import CommitFailedError
+
+    return isinstance(error, CommitFailedError)
+
+
 @contextmanager
 def _as_target_error(uri: str) -> Iterator[None]:
     """Turn errors of deltalake into those of this library."""
@@ -409,7 +412,7 @@ def _as_target_error(uri: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
-        raise conflict(error, shown(uri)) from error
+        raise conflict(error, shown(uri)) from None
     except (DeltaError, OSError, pa.ArrowException) as error:
         message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {reason(error)}"
-        raise TargetError(f"{message} - at {shown(uri)}") from error
+        raise TargetError(f"{message} - at {shown(uri)}") from None

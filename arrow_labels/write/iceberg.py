@@ -223,7 +223,7 @@ def _open(catalog: Catalog | str, namespace: str | tuple[str, ...]) -> _Place:
             raise TargetError(
                 f"Expected a catalog of the configuration of pyiceberg, got {type(error).__name__}: {reason(error)} - "
                 f"at `{catalog}`"
-            ) from error
+            ) from None
     parts = catalog.identifier_to_tuple(namespace)
     return _Place(catalog, parts, f"namespace `{'.'.join(parts)}` of catalog `{catalog.name}`")
 
@@ -282,9 +282,7 @@ def _made(place: _Place, name: str, mode: LakeMode, made: list[str]) -> Table:
 
 def _grown(name: str, table: Table) -> Table:
     """A table that has all columns of the schema."""
-    from pyiceberg.exceptions import CommitFailedException
-
-    for attempt in attempts(CommitFailedException):
+    for attempt in attempts(_is_conflict):
         with attempt:
             table.refresh()
             if missing_columns(name, table.schema().as_arrow(), name):
@@ -328,12 +326,11 @@ def _close(sink: Any, writer: pq.ParquetWriter) -> None:
 
 def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | None, summary: dict[str, str]) -> None:
     """Make files part of a table, and take away what they replace."""
-    from pyiceberg.exceptions import CommitFailedException, ValidationException
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
     replaced = AlwaysTrue() if mode == "overwrite" else _matching(keys) if keys is not None else None
-    for attempt in attempts(CommitFailedException, ValidationException):
+    for attempt in attempts(_is_conflict):
         with attempt:
             if attempt.retry_state.attempt_number > 1:
                 table.refresh()
@@ -400,19 +397,23 @@ def _read(place: _Place, name: str, table: Table | None, columns: Sequence[str])
     return with_all_columns(found, wanted)
 
 
+def _is_conflict(error: BaseException) -> bool:
+    from pyiceberg.exceptions import CommitFailedException, ValidationException
+
+    return isinstance(error, CommitFailedException | ValidationException)
+
+
 @contextmanager
 def _as_target_error(place: _Place) -> Iterator[None]:
     """Turn errors of pyiceberg and of its catalogs into those of this library."""
-    from pyiceberg.exceptions import CommitFailedException, ValidationException
-
     try:
         yield
     except ArrowLabelsError:
         raise
-    except (CommitFailedException, ValidationException) as error:
-        raise conflict(error, place.shown) from error
     except Exception as error:
+        if _is_conflict(error):
+            raise conflict(error, place.shown) from None
         raise TargetError(
             f"Expected tables that can be read and written, got {type(error).__name__}: "
             f"{reason(error, place.catalog.properties)} - in {place.shown}"
-        ) from error
+        ) from None

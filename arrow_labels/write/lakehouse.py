@@ -1,14 +1,15 @@
-"""What Delta and Iceberg tables have in common: modes, schemas that grew, and commits that meet others."""
+"""What Delta, Iceberg and Lance tables have in common: modes, schemas that grew, and commits that meet others."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def with_all_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, names=schema.names)
 
 
-def attempts(*conflicts: type[Exception]) -> Retrying:
+def attempts(is_conflict: Callable[[BaseException], bool]) -> Retrying:
     """Attempts at a commit, until one does not meet another writer's."""
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
     return Retrying(
-        retry=retry_if_exception_type(conflicts),
+        retry=retry_if_exception(is_conflict),
         wait=wait_random_exponential(multiplier=0.05, max=5),
         stop=stop_after_attempt(_ATTEMPTS),
         reraise=True,
@@ -95,6 +96,6 @@ def attempts(*conflicts: type[Exception]) -> Retrying:
 def conflict(error: Exception, where: str) -> TargetError:
     """The error when every attempt met another writer's commit."""
     return TargetError(
-        f"Expected a commit, got other writers' in between {_ATTEMPTS} times: {error} - at {where}: "
+        f"Expected a commit, got other writers' in between {_ATTEMPTS} times: {reason(error)} - at {where}: "
         "write again when fewer write at once; nothing is written twice by an upsert"
     )

@@ -1,8 +1,9 @@
 """LabelTables -> Lance datasets, one for each table, and back.
 
 ``TARGET/TABLE.lance`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`. The
-data of all tables are written first; then each table is one commit, within a moment of each other. What is written
-without a commit, because the process was killed, is seen by nobody.
+data of all tables are written first; then each table is one commit, within a moment of each other, that of `labels` the
+last one. A commit that meets another writer's is made again on top of it. What is written without a commit, because the
+process was killed, is seen by nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -18,12 +19,19 @@ from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import METADATA, SCHEMA_VERSION, SCHEMAS
 from arrow_labels.sources import hides_options, reason, shown
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.lakehouse import (
+    COMMIT_ORDER,
+    LakeMode,
+    attempts,
+    check_mode,
+    chosen_tables,
+    conflict,
+    refuse_existing,
+)
 from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
 
-LanceMode = Literal["error", "append", "overwrite", "upsert"]
-
-_MODES: Final = ("error", "append", "overwrite", "upsert")
-_ATTEMPTS: Final = 20
+_ERRORS: Final = (OSError, ValueError, RuntimeError)
+"""What Lance raises."""
 
 
 @hides_options
@@ -31,7 +39,7 @@ def write_lance(
     tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
     *,
-    mode: LanceMode = "error",
+    mode: LakeMode = "error",
     storage_options: Mapping[str, str] | None = None,
 ) -> None:
     """Write tables as Lance datasets, one commit a table.
@@ -70,19 +78,13 @@ def write_lance(
     ...     al.read_lance(folder) == tables
     True
     """
-    if mode not in _MODES:
-        raise ValueError(f"mode: expected one of {', '.join(_MODES)}, got {mode!r}")
-    lance = _lance()
+    check_mode(mode)
     url, options = os.fspath(target), dict(storage_options or {}) or None
-    how = {}
-    for name in SCHEMAS:
-        dataset = _open(url, name, options)
-        how[name] = "create" if dataset is None else "overwrite" if mode == "overwrite" else "append"
-        if dataset is not None and mode == "error":
-            raise TargetError(
-                f"Expected no tables, got `{name}.lance` - in {shown(url)}: "
-                'mode="append", "upsert" or "overwrite" writes to tables that are there'
-            )
+    found = {name: _open(url, name, options) for name in SCHEMAS}
+    if mode == "error":
+        refuse_existing([f"{name}.lance" for name, dataset in found.items() if dataset is not None], shown(url))
+    is_new = {name: dataset is None for name, dataset in found.items()}
+    for name, dataset in found.items():
         if dataset is not None and mode != "overwrite":
             _check(dataset.schema, name, url)
     fragments: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
@@ -93,17 +95,14 @@ def write_lance(
         for name, table in part:
             if table.num_rows:
                 with _as_target_error("tables that can be written", url):
-                    fragments[name] += lance.fragment.write_fragments(
-                        table.replace_schema_metadata(METADATA),
-                        _place(url, name),
-                        mode=how[name],
-                        storage_options=options,
-                    )
+                    fragments[name] += _write(table, url, name, mode, is_new, options)
         if mode == "upsert":
             keys = merge_keys(keys, part)
-    for name in SCHEMAS:
+    for name in COMMIT_ORDER:
         with _as_target_error("tables that can be written", url):
-            _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
+            for attempt in attempts(_is_conflict):
+                with attempt:
+                    _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
 
 
 @hides_options
@@ -148,14 +147,10 @@ def read_lance(
     >>> tables.segments.num_rows, tables.frames.num_rows
     (1, 0)
     """
-    if isinstance(tables, str):
-        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
-    chosen = set(SCHEMAS if tables is None else tables)
-    if unknown := chosen - set(SCHEMAS):
-        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+    chosen = chosen_tables(tables)
     url, options = os.fspath(target), dict(storage_options or {}) or None
     found = {}
-    for name in (name for name in SCHEMAS if name in chosen):
+    for name in chosen:
         dataset = _open(url, name, options)
         if dataset is None:
             raise TargetError(f"Expected Lance tables, got no `{name}.lance` - in {shown(url)}")
@@ -225,62 +220,67 @@ def _among(column: str, values: list[str | None]) -> str:
     return "(" + " OR ".join([*found, *([f"{column} IS NULL"] if None in values else [])]) + ")"
 
 
+def _write(
+    table: pa.Table, url: str, name: str, mode: LakeMode, is_new: dict[str, bool], options: dict[str, str] | None
+) -> list[Any]:
+    """Write rows of a table as data that counts from its commit on."""
+    lance = _lance()
+    rows, place = table.replace_schema_metadata(METADATA), _place(url, name)
+    there = "overwrite" if mode == "overwrite" else "append"
+    how = "create" if is_new[name] else there
+    try:
+        found: list[Any] = lance.fragment.write_fragments(rows, place, mode=how, storage_options=options)
+    except _ERRORS:
+        if not is_new[name] or _open(url, name, options) is None:
+            raise
+        if mode == "error":
+            refuse_existing([f"{name}.lance"], shown(url))
+        is_new[name] = False
+        found = lance.fragment.write_fragments(rows, place, mode=there, storage_options=options)
+    return found
+
+
 def _commit(
     url: str,
     name: str,
-    mode: LanceMode,
+    mode: LakeMode,
     fragments: list[Any],
     keys: pa.Table | None,
     options: dict[str, str] | None,
 ) -> None:
-    """Make the fragments of a table count; again, if another commit came in between."""
-    import lance
-    import tenacity
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_conflict),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-        stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        reraise=True,
-    )
-    for attempt in retrying:
-        with attempt:
-            dataset = _open(url, name, options)
-            if dataset is None and mode in ("append", "upsert"):
-                dataset = _create(url, name, options)
-            if dataset is None or mode == "overwrite":
-                operation: Any = lance.LanceOperation.Overwrite(SCHEMAS[name], fragments)
-            elif mode == "upsert":
-                operation = _replacing(dataset, fragments, _predicate(keys))
-            else:
-                operation = lance.LanceOperation.Append(fragments)
-            lance.LanceDataset.commit(
-                _place(url, name),
-                operation,
-                read_version=None if dataset is None else dataset.version,
-                storage_options=options,
-            )
+    """Make the fragments of a table count, on top of what others have committed."""
+    lance = _lance()
+    dataset = _open(url, name, options)
+    if dataset is not None and mode == "error":
+        refuse_existing([f"{name}.lance"], shown(url))
+    # Two updates meet in the fragments that both change. Without any, only an overwrite notices another commit.
+    if dataset is None or mode == "overwrite" or (mode == "upsert" and not dataset.get_fragments()):
+        operation: Any = lance.LanceOperation.Overwrite(SCHEMAS[name], fragments)
+    elif mode == "upsert":
+        operation = _replacing(dataset, fragments, _predicate(keys))
+    else:
+        operation = lance.LanceOperation.Append(fragments)
+    try:
+        lance.LanceDataset.commit(
+            _place(url, name),
+            operation,
+            read_version=None if dataset is None else dataset.version,
+            storage_options=options,
+            max_retries=0,  # Left to try again, Lance puts an overwrite on top of other commits without a look at them.
+        )
+    except _ERRORS as error:
+        if dataset is None and _open(url, name, options) is not None:
+            raise FileExistsError("another writer made the table in the meantime") from error
+        raise
 
 
 def _is_conflict(error: BaseException) -> bool:
     """Whether another commit came in between: Lance says so in more than one way, and not by a class of its own."""
     text = f"{type(error).__name__} {error}".lower()
-    return "commit conflict" in text or "commitconflict" in text or "incompatible transaction" in text
-
-
-def _create(url: str, name: str, options: dict[str, str] | None) -> Any:
-    """An empty dataset, unless somebody else has made one by now: what they add must stay."""
-    import lance
-
-    try:
-        return lance.write_dataset(
-            SCHEMAS[name].empty_table(), _place(url, name), mode="create", storage_options=options
-        )
-    except OSError:
-        dataset = _open(url, name, options)
-        if dataset is None:
-            raise
-        return dataset
+    signs = ("commit conflict", "commitconflict", "incompatible transaction")
+    return isinstance(error, FileExistsError) or (
+        not isinstance(error, TargetError) and any(sign in text for sign in signs)
+    )
 
 
 def _replacing(dataset: Any, fragments: list[Any], predicate: str) -> Any:
@@ -300,8 +300,10 @@ def _as_target_error(expected: str, url: str) -> Iterator[None]:
     """Turn Lance's errors into those of this library."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except _ERRORS as error:
         if isinstance(error, TargetError | SchemaError):
             raise
+        if _is_conflict(error):
+            raise conflict(error, shown(url)) from None
         got = f"{type(error).__name__}: {reason(error)}"
         raise TargetError(f"Expected {expected}, got {got} - at {shown(url)}") from None

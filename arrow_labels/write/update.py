@@ -16,6 +16,7 @@ from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.errors import SchemaError
 from arrow_labels.read import iter_labels
 from arrow_labels.schema import LABEL_KEY, SCHEMAS
+from arrow_labels.sources import hides_options
 from arrow_labels.state import STATE_COLUMNS, State, state
 from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress
@@ -25,6 +26,7 @@ from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add, checked, w
 from arrow_labels.write.parts import write_part
 
 
+@hides_options
 def update_parquet(
     source: Any,
     target: str | os.PathLike[str],

@@ -172,12 +172,12 @@ def _layout(table: Opened, found: list[Segment], writing: Writing) -> list[int |
         layout = _stretches(table, found, groups, stays)
         names = [_number(table.files[item].part) if isinstance(item, int) else None for item in layout]
         # A new file gets a name between those that stay; where there is none, one of them is written again with it.
+        before = -1
         for place, item in enumerate(layout):
             if not isinstance(item, _Stretch):
+                before = _number(table.files[item].part)
                 continue
-            before = names[place - 1] if place else -1
             after = names[place + 1] if place + 1 < len(layout) else None
-            assert before is not None
             if after is not None and after < before + 2:
                 moved = layout[place - 1] if place else layout[place + 1]
                 stays = {start: number for start, number in stays.items() if number != moved}

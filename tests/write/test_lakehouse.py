@@ -1,4 +1,4 @@
-"""Delta and Iceberg alike: round trips, modes, commits that meet, and what is refused."""
+"""Delta and Iceberg alike: round trips, modes, commits that meet (those of Lance too), and what is refused."""
 
 import json
 import random
@@ -276,6 +276,21 @@ def test_order_comes_back_from_rows_that_were_mixed(store: Store) -> None:
 # --- commits that meet
 
 
+def lance(folder: Path) -> Store:
+    def make(name: str, table: pa.Table) -> None:
+        raise NotImplementedError
+
+    return Store(
+        folder,
+        lambda tables, **options: al.write_lance(tables, folder / "lance", **options),
+        lambda **options: al.read_lance(folder / "lance", **options),
+        make,
+    )
+
+
+WRITERS = STORES | {"lance": lance}
+
+
 def written_at_once(
     make: Callable[[], Store], tables: list[al.LabelTables], mode: Any
 ) -> tuple[list[al.LabelTables], list[Exception]]:
@@ -310,32 +325,42 @@ def of_writers(count: int) -> list[al.LabelTables]:
     return [al.decode_labels([named(release("bboxes", samples=1), f"writer {number}")]) for number in range(count)]
 
 
-@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("name", WRITERS)
 def test_concurrent_upserts_lose_nothing(name: str, tmp_path: Path) -> None:
     """Ten writers at once, each of a sample of its own; and two of them of the same one."""
     tables = of_writers(9)
-    _, failures = written_at_once(lambda: STORES[name](tmp_path), [*tables, tables[0]], "upsert")
+    _, failures = written_at_once(lambda: WRITERS[name](tmp_path), [*tables, tables[0]], "upsert")
     assert not failures
-    assert_holds(STORES[name](tmp_path), tables)
+    assert_holds(WRITERS[name](tmp_path), tables)
 
 
-@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("name", WRITERS)
+def test_concurrent_upserts_of_the_same_labels_write_them_once(name: str, tmp_path: Path) -> None:
+    """First into nothing, then into tables that hold others."""
+    one, other = of_writers(2)
+    for tables in (one, other):
+        _, failures = written_at_once(lambda: WRITERS[name](tmp_path), [tables] * 3, "upsert")
+        assert not failures
+    assert_holds(WRITERS[name](tmp_path), [one, other])
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_concurrent_appends_lose_nothing(name: str, tmp_path: Path) -> None:
     tables = of_writers(6)
-    _, failures = written_at_once(lambda: STORES[name](tmp_path), tables, "append")
+    _, failures = written_at_once(lambda: WRITERS[name](tmp_path), tables, "append")
     assert not failures
-    assert_holds(STORES[name](tmp_path), tables)
+    assert_holds(WRITERS[name](tmp_path), tables)
 
 
-@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("name", WRITERS)
 def test_of_concurrent_first_writers_one_is_the_first(name: str, tmp_path: Path) -> None:
     for attempt in range(3):
         place = tmp_path / str(attempt)
         place.mkdir()
-        done, failures = written_at_once(lambda place=place: STORES[name](place), of_writers(4), "error")
+        done, failures = written_at_once(lambda place=place: WRITERS[name](place), of_writers(4), "error")
         assert len(done) == 1, (done, failures)
         assert all(isinstance(failure, TargetError) for failure in failures), failures
-        assert_holds(STORES[name](place), done)
+        assert_holds(WRITERS[name](place), done)
 
 
 # --- schemas

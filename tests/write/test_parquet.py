@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,6 +337,29 @@ def test_a_folder_that_is_filled_in_the_meantime_is_kept(target: str) -> None:
         write_parquet(parts(), target)
     assert read_parquet(target) == OLD
     assert len(files(target)) == len(SCHEMAS) + 1
+
+
+def test_of_concurrent_first_writers_one_is_the_first(tmp_path: Path) -> None:
+    """On disk; an object store takes one writer at a time."""
+    writers = [al.decode_labels([release("bboxes", seed=seed, samples=1)]) for seed in range(6)]
+    start, done, failures = threading.Barrier(len(writers)), [], []
+
+    def run(tables: al.LabelTables) -> None:
+        start.wait(60)
+        try:
+            write_parquet(tables, tmp_path / "out")
+            done.append(tables)
+        except TargetError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(tables,)) for tables in writers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(done), len(failures)) == (1, 5)
+    assert read_parquet(tmp_path / "out") == done[0]
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
 def test_the_root_of_a_file_system() -> None:
