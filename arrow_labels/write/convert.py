@@ -21,7 +21,7 @@ from arrow_labels.write.parts import write_part
 
 _BATCH_BYTES: Final = 16 << 20
 """JSON that a process holds as tables at once; row groups may be larger."""
-_SPANS: Final = 4
+_SPANS: Final = 8
 """Spans for each process: more make better use of all, fewer make larger files."""
 _MOST_SPAN: Final = 1 << 30
 
