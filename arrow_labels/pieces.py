@@ -10,8 +10,14 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+import msgspec
+from msgspec import Raw, Struct
+
+from arrow_labels.annotation import ABSENT
 from arrow_labels.contents import LINES, content, lines, load, mapped, stamp
 from arrow_labels.decode import Document, OnError, TimestampUnit, Wanted
+from arrow_labels.decode.careful import FAILURES
+from arrow_labels.decode.definitions import ParsedRelease, strict_release
 from arrow_labels.decode.documents import Reader, Record, names_of
 from arrow_labels.decode.rows import Rows
 from arrow_labels.errors import ArrowLabelsError, FetchError
@@ -19,12 +25,31 @@ from arrow_labels.files import documents
 from arrow_labels.schema import GROUND_TRUTH
 from arrow_labels.sources import File, resolve
 from arrow_labels.spans import Files, Lines, Span, divide_release
+from arrow_labels.wire import Dataset, Release, encode_json
 
 PIECE_BYTES: Final = 64 << 20
 """JSON that is read at once unless the caller says otherwise: half a second of work."""
 _BLOCK: Final = 1 << 20
 _BY_KEY: Final = Wanted({"labels": ("sample_id",)}).only("sample_id", ())
 """A reader that wants some samples only leaves all documents but releases undecoded."""
+
+
+class _Name(Struct, gc=False, omit_defaults=True):
+    """What names a sample."""
+
+    name: Raw = ABSENT
+    uuid: Raw = ABSENT
+
+
+class _Dataset(Dataset):
+    samples: list[_Name] | None = None  # type: ignore[assignment]
+
+
+class _Release(Release):
+    dataset: _Dataset | None = None
+
+
+_decode_release = msgspec.json.Decoder(_Release).decode
 
 
 class Options(NamedTuple):
@@ -127,8 +152,32 @@ def _of_release(file: File, piece_bytes: int) -> list[Piece]:
     return pieces
 
 
+class _NamesOnly:
+    """Reads the samples of a release, of which only the names are asked for, in the pass that finds where they are."""
+
+    def knows(self, reader: Reader, document: Document) -> bool:
+        return False
+
+    def split(self, reader: Reader, document: Document) -> ParsedRelease | None:
+        if not isinstance(document.data, memoryview):
+            return None  # what is in memory may have point ids, which are taken out before
+        try:
+            release = _decode_release(document.data)
+        except FAILURES:
+            return None
+        if release.dataset is None:
+            return None
+        samples: Any = release.dataset.samples
+        if samples is not None:
+            samples[:] = [Raw(encode_json(name)) for name in samples]
+        return strict_release(release)
+
+    def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record:
+        return record
+
+
 def _reader() -> Reader:
-    return Reader(None, 1, _BY_KEY, "collect")
+    return Reader(None, 1, _BY_KEY, "collect", selects=_NamesOnly())
 
 
 def _named(span: Span, nbytes: int, records: Iterable[Record | Rows | int], run: Reader) -> Piece:

@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import fsspec
@@ -253,6 +254,24 @@ def test_files_that_are_elsewhere_are_read_by_their_ranges(name: str, monkeypatc
     fs.rm(url)
     with pytest.raises(al.FetchError, match="^Expected a file that stays where it is, got .*: it was there when"):
         rows()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_names_found_while_a_release_is_split(data: st.DataObject) -> None:
+    """A local release, which is mapped, gives its names in one pass; a compressed one in two, sample by sample."""
+    document = data.draw(strategies.releases())
+    samples = document["dataset"].get("samples")
+    if samples and data.draw(st.booleans()):
+        samples.insert(0, data.draw(st.sampled_from([{}, {"name": None, "uuid": "u"}, {"name": 3}, None, []])))
+    with TemporaryDirectory() as folder:
+        plain, compressed = Path(folder) / "r.json", Path(folder) / "r.json.gz"
+        plain.write_text(json.dumps(document))
+        compressed.write_bytes(gzip.compress(plain.read_bytes()))
+        found, expected = (index(items_of(str(path), None), "collect") for path in (plain, compressed))
+    names = [piece.samples for piece in expected]
+    assert [piece.samples for piece in found] == [[name.replace(".json.gz", ".json") for name in it] for it in names]
+    assert [piece[3:] for piece in found] == [piece[3:] for piece in expected]
 
 
 def test_wrong_use() -> None:

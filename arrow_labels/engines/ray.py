@@ -27,6 +27,8 @@ except ImportError as error:
 
 _SMALLEST: Final = 4 << 20
 """Parts are not made smaller than this to have one for each core: the overhead of a task would show."""
+_LARGEST: Final = 4 * PIECE_BYTES
+"""Nor larger, unless asked for; Ray loses 0.2 s between two tasks, and a task streams what it reads."""
 
 
 def read_labels(
@@ -41,7 +43,7 @@ def read_labels(
     on_error: OnError = "raise",
     masks: bool = False,
     mask_options: Mapping[str, Any] | None = None,
-    part_bytes: int = PIECE_BYTES,
+    part_bytes: int = _LARGEST,
     **read_options: Any,
 ) -> ray.data.Dataset:
     """Read one table of labels as a Ray dataset.
@@ -144,7 +146,7 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
         size = sum(item.size or 0 for _, item in self._items if isinstance(item, File))
         piece_bytes = min(self._part_bytes, max(size // (4 * _cores()), _SMALLEST))
         find = ray.remote(shipped(index))
-        groups = groups_of_items(self._items, self._part_bytes)
+        groups = groups_of_items(self._items, min(self._part_bytes, PIECE_BYTES))
         try:
             found = ray.get([find.remote(group, self._options.on_error, piece_bytes) for group in groups])
         except RayTaskError as error:
