@@ -29,8 +29,8 @@ FILES, MEGABYTES, DIFFERENT = 64, 16.0, 8
 ONE_CORE: Final = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def read_with_ray(workers: int, folder: Path) -> float:
-    """Seconds to read the folder, and the rows."""
+def read_with_ray(workers: int, folder: Path) -> tuple[float, float]:
+    """Seconds to read the folder, and how many cores were busy meanwhile."""
     import ray
     import ray.data
 
@@ -53,8 +53,8 @@ def read_with_ray(workers: int, folder: Path) -> float:
     return found
 
 
-def read_with_spark(workers: int, folder: Path) -> float:
-    """Seconds to read the folder."""
+def read_with_spark(workers: int, folder: Path) -> tuple[float, float]:
+    """As `read_with_ray`."""
     from pyspark.sql import SparkSession
 
     from arrow_labels.engines.spark import LabelsSource
@@ -80,19 +80,28 @@ def read_with_spark(workers: int, folder: Path) -> float:
     return found
 
 
-def timed(read: Callable[[Path], int], folder: Path) -> float:
+def timed(read: Callable[[Path], int], folder: Path) -> tuple[float, float]:
+    """Seconds, and how many cores were busy."""
     assert read(folder)  # All workers start and import what they need; of a few small files one would read all.
-    start = time.perf_counter()
+    start, before = time.perf_counter(), worked()
     assert read(folder)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    return seconds, (worked() - before) / seconds
 
 
-def measured(engine: str, workers: int, folder: Path) -> float:
+def worked() -> float:
+    """Seconds that all cores have worked, for whatever process."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(engine: str, workers: int, folder: Path) -> tuple[float, float]:
     command = [sys.executable, __file__, "--measure", engine, str(workers), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ONE_CORE})
     if done.returncode:
         raise RuntimeError(done.stderr)
-    return float(done.stdout.split()[-1])
+    seconds, busy = map(float, done.stdout.split()[-2:])
+    return seconds, busy
 
 
 def benchmark(files: int, megabytes: float, rounds: int, place: Path) -> None:
@@ -104,18 +113,18 @@ def benchmark(files: int, megabytes: float, rounds: int, place: Path) -> None:
     for number in range(DIFFERENT, files):
         shutil.copy(folder / f"{number % DIFFERENT:03}.json", folder / f"{number:03}.json")
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    print(f"{files} releases, {size:,.0f} MB together; {rounds} rounds, the median of the ratios\n")
-    print("| engine | one worker, MB/s | two workers, MB/s | ratio | wanted | |")
-    print("|---|---:|---:|---:|---:|---|")
+    print(f"{files} releases, {size:,.0f} MB together; {rounds} rounds, medians\n")
+    print("| engine | one worker, MB/s | two, MB/s | cores busy with one | with two | faster | wanted | |")
+    print("|---|---:|---:|---:|---:|---:|---:|---|")
     for engine in ENGINES:
-        times = [[measured(engine, workers, folder) for workers in (1, 2)] for _ in range(rounds)]
-        one, two = (statistics.median(found) for found in zip(*times, strict=True))
-        ratio = statistics.median(first / second for first, second in times)
-        verdict = "ok" if ratio >= TARGET else "short"
-        print(
-            f"| {engine} | {size / one:.0f} | {size / two:.0f} | {ratio:.2f} x | >= {TARGET} x | {verdict} |",
-            flush=True,
+        found = [[measured(engine, workers, folder) for workers in (1, 2)] for _ in range(rounds)]
+        (one, busy), (two, both) = (
+            [statistics.median(numbers) for numbers in zip(*runs, strict=True)] for runs in zip(*found, strict=True)
         )
+        ratio = statistics.median(first / second for (first, _), (second, _) in found)
+        speeds = f"{size / one:.0f} | {size / two:.0f} | {busy:.2f} | {both:.2f}"
+        verdict = "ok" if ratio >= TARGET else "short"
+        print(f"| {engine} | {speeds} | {ratio:.2f} x | >= {TARGET} x | {verdict} |", flush=True)
 
 
 def main() -> None:
@@ -128,7 +137,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
         engine, workers, folder = options.measure
         read = {"ray": read_with_ray, "spark": read_with_spark}[engine]
-        print(f"\n{read(int(workers), Path(folder))}")
+        print("\n", *read(int(workers), Path(folder)))
         return
     with tempfile.TemporaryDirectory() as place:
         if options.quick:
