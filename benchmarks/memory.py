@@ -206,6 +206,7 @@ def growth(sizes: list[float], workers: int, folder: Path, judged: bool) -> None
     for megabytes in sizes:
         release, tables = folder / "release.json", folder / "tables"
         write_release(release, megabytes)
+        os.sync()  # else the system writes the release to disk while it is read
         size = release.stat().st_size / 1e6
         measured = run(COMMAND, "convert", "--quiet", "--workers", str(workers), str(release), str(tables))
         pace = measured.seconds / size
