@@ -72,7 +72,11 @@ def check_document(data: bytes) -> al.ArrowLabelsError | None:
                 [{"path": failure.path, "error": failure.message}],
                 [{k: r[k] for k in ("path", "error")} for r in first],
             )
-        _check_kept(data, collected)
+        try:
+            _check_kept(data, collected)
+        except al.SchemaError as error:  # JSON may have numbers that no float64 holds, and encoding says so
+            if "Number out of range" not in str(error):
+                raise
     elif not collected.rejects.num_rows:
         expect(True, collected == tables)
     else:
