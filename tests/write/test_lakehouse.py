@@ -16,6 +16,7 @@ from generate import TASK_TYPES, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_equal import difference
+from lance import write_dataset
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from strategies import releases
@@ -277,14 +278,11 @@ def test_order_comes_back_from_rows_that_were_mixed(store: Store) -> None:
 
 
 def lance(folder: Path) -> Store:
-    def make(name: str, table: pa.Table) -> None:
-        raise NotImplementedError
-
     return Store(
         folder,
         lambda tables, **options: al.write_lance(tables, folder / "lance", **options),
         lambda **options: al.read_lance(folder / "lance", **options),
-        make,
+        lambda name, table: write_dataset(table, folder / "lance" / f"{name}.lance"),
     )
 
 
