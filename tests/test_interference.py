@@ -17,7 +17,7 @@ from scripts import in_session, leftovers, run_script, until
 import arrow_labels as al
 from arrow_labels import contents, files, sources, workers
 from arrow_labels.workers import kept
-from arrow_labels.write import folder
+from arrow_labels.write import replacing
 
 RELEASE = release("pointcloud-cuboid-sequence", seed=3, samples=6)
 TEXT = json.dumps(RELEASE).encode()
@@ -238,14 +238,14 @@ def test_two_at_once_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None
     assert files() == len(al.SCHEMAS) + 1
 
     # The same at the last moment, and where there were tables before.
-    check = folder._refuse_another_write
+    check = replacing._refuse_another_write
 
     def other_first(*arguments: Any) -> None:
-        monkeypatch.setattr(folder, "_refuse_another_write", check)
+        monkeypatch.setattr(replacing, "_refuse_another_write", check)
         al.write_parquet(OTHER, target, mode="overwrite")
         check(*arguments)
 
-    monkeypatch.setattr(folder, "_refuse_another_write", other_first)
+    monkeypatch.setattr(replacing, "_refuse_another_write", other_first)
     with pytest.raises(
         al.TargetError, match="Expected to be the only write, got another one .*write one after the other"
     ):

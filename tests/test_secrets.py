@@ -335,7 +335,7 @@ def test_a_command_that_is_verbose(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["convert", str(tmp_path / "in.json"), str(tmp_path / "out"), "-v"])
     assert result.exit_code == 1
     assert "DEBUG raised at" in result.stderr
-    assert "folder.py" in result.stderr
+    assert "replacing.py" in result.stderr
     assert not [
         item for item in logging.getLogger("arrow_labels").handlers if not isinstance(item, logging.NullHandler)
     ]

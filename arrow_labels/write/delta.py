@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
-from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
-from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import MANIFEST, hides_options, reason, shown
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import hides_options, shown
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.delta_tables import (
+    Place,
+    as_target_error,
+    check,
+    description,
+    grown,
+    is_conflict,
+    opened,
+    stored_rows,
+)
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
     LakeMode,
     attempts,
     check_mode,
     chosen_tables,
-    conflict,
-    missing_columns,
     refuse_existing,
     with_all_columns,
 )
@@ -44,20 +49,6 @@ _IS_NEW: Final = pa.field("_is_new", pa.bool_())
 _SMALL: Final = ("datasets", "categories", "attribute_specs", "samples", "labels", "rejects", "findings")
 """Tables whose order no index tells, or whose rows are few. They are written as one batch: deltalake deals out batches
 to as many threads as there are cores, and so loses the order of what comes in several."""
-
-
-class _Place(NamedTuple):
-    """Where a table is, what a new one is divided by, and the options of the store."""
-
-    name: str
-    uri: str
-    by: list[str]
-    options: dict[str, str] | None
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that divide this table."""
-        return [column for column in self.by if column in SCHEMAS[self.name].names]
 
 
 @hides_options
@@ -116,16 +107,16 @@ def write_delta(
     """
     check_mode(mode)
     by = partition_columns(partition_by)
-    places = {name: _Place(name, f"{os.fspath(uri).rstrip('/')}/{name}", by, storage_options) for name in SCHEMAS}
-    found = {name: _open(place) for name, place in places.items()}
+    places = {name: Place(name, f"{os.fspath(uri).rstrip('/')}/{name}", by, storage_options) for name in SCHEMAS}
+    found = {name: opened(place) for name, place in places.items()}
     if mode == "error":
         refuse_existing([name for name, table in found.items() if table is not None], shown(os.fspath(uri)))
     for name, table in found.items():
-        _check(places[name], table)
+        check(places[name], table)
     passed = nothing_passed()
     with replayed(_divisible(tables, by), passed, keys=mode == "upsert") as read:
         for name in COMMIT_ORDER:
-            with _as_target_error(places[name].uri):
+            with as_target_error(places[name].uri):
                 if mode == "upsert":
                     _upsert(places[name], read, passed)
                 else:
@@ -179,12 +170,13 @@ def read_delta(
     """
     chosen = chosen_tables(tables)
     place = os.fspath(uri).rstrip("/")
-    stored = {name: _open(_Place(name, f"{place}/{name}", [], storage_options)) for name in {*chosen, *ORDER_COLUMNS}}
+    stored = {name: opened(Place(name, f"{place}/{name}", [], storage_options)) for name in {*chosen, *ORDER_COLUMNS}}
     if all(table is None for table in stored.values()):
         raise TargetError(f"Expected Delta tables such as `labels`, got none - at {shown(place)}")
-    found = {name: _read(name, stored[name], SCHEMAS[name].names, place) for name in chosen}
+    found = {name: stored_rows(name, stored[name], SCHEMAS[name].names, place) for name in chosen}
     keys = {
-        name: found.get(name) or _read(name, stored[name], columns, place) for name, columns in ORDER_COLUMNS.items()
+        name: found.get(name) or stored_rows(name, stored[name], columns, place)
+        for name, columns in ORDER_COLUMNS.items()
     }
     return in_order(found, keys)
 
@@ -199,42 +191,6 @@ def partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
         if any(pa.types.is_nested(type_) or pa.types.is_floating(type_) for type_ in types):
             raise ValueError(f"partition_by: expected a column of text, integers, bool or time, got {column!r}")
     return by
-
-
-def _open(place: _Place) -> DeltaTable | None:
-    """A Delta table, if it is there."""
-    try:
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-    except ImportError:
-        raise MissingExtraError("deltalake", extra="delta") from None
-    with _as_target_error(place.uri):
-        try:
-            return DeltaTable(place.uri, storage_options=place.options)
-        except TableNotFoundError:
-            return None
-
-
-def _check(place: _Place, table: DeltaTable | None) -> None:
-    """Refuse a table that cannot take the rows."""
-    if table is None:
-        if (Path(place.uri).parent / MANIFEST).exists():
-            raise TargetError(
-                f"Expected a Delta table or nothing, got Parquet files - in {place.uri}: use another folder"
-            )
-        return
-    missing_columns(place.name, _schema(table), shown(place.uri))
-    divided = table.metadata().partition_columns
-    if place.by and divided != place.columns:
-        expected, got = (", ".join(columns) or "nothing" for columns in (place.columns, divided))
-        raise TargetError(
-            f"Expected a table divided by {expected}, got one divided by {got} - at {shown(place.uri)}: "
-            "leave out partition_by, or write to another place"
-        )
-
-
-def _schema(table: DeltaTable) -> pa.Schema:
-    return pa.schema(table.schema().to_arrow())
 
 
 def _divisible(tables: LabelTables | Iterable[LabelTables], by: list[str]) -> LabelTables | Iterable[LabelTables]:
@@ -257,41 +213,41 @@ def _without_empty_text(part: LabelTables, by: list[str]) -> LabelTables:
     return part
 
 
-def _write(place: _Place, read: Reader, passed: Passed, mode: Literal["error", "append", "overwrite"]) -> None:
+def _write(place: Place, read: Reader, passed: Passed, mode: Literal["error", "append", "overwrite"]) -> None:
     """Add all rows, or replace all by them."""
     from deltalake import write_deltalake
 
-    for attempt in attempts(_is_conflict):
+    for attempt in attempts(is_conflict):
         with attempt:
-            table = _open(place)
+            table = opened(place)
             if table is not None and mode == "error":
                 refuse_existing([place.name], shown(place.uri))
             if table is not None and mode == "append" and not passed.rows[place.name]:
                 continue
             write_deltalake(
-                place.uri if table is None else _grown(place, table),
+                place.uri if table is None else grown(place, table),
                 _rows(place.name, read),
                 mode=mode,
                 partition_by=place.columns or None,
                 name=place.name,
-                description=_description(place),
+                description=description(place),
                 storage_options=place.options,
                 writer_properties=_parquet(),
                 commit_properties=_message(passed, is_first=table is None),
             )
 
 
-def _upsert(place: _Place, read: Reader, passed: Passed) -> None:
+def _upsert(place: Place, read: Reader, passed: Passed) -> None:
     """Replace all rows that have one of the keys that passed by the new ones."""
     keys, rows = passed.keys[MERGE_KEYS[place.name]], passed.rows[place.name]
-    for attempt in attempts(_is_conflict):
+    for attempt in attempts(is_conflict):
         with attempt:
-            table = _open(place) or _new(place, passed)
+            table = opened(place) or _new(place, passed)
             if rows or table.get_add_actions().num_rows:
-                _merge(_grown(place, table), _rows(place.name, read), keys, _message(passed))
+                _merge(grown(place, table), _rows(place.name, read), keys, _message(passed))
 
 
-def _new(place: _Place, passed: Passed) -> DeltaTable:
+def _new(place: Place, passed: Passed) -> DeltaTable:
     """A table without rows, or the one that another writer has made in the meantime."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
@@ -303,12 +259,12 @@ def _new(place: _Place, passed: Passed) -> DeltaTable:
             mode="error",
             partition_by=place.columns or None,
             name=place.name,
-            description=_description(place),
+            description=description(place),
             storage_options=place.options,
             commit_properties=_message(passed, is_first=True),
         )
     except DeltaError:
-        if (table := _open(place)) is None:
+        if (table := opened(place)) is None:
             raise
         return table
 
@@ -351,20 +307,6 @@ def _merge(table: DeltaTable, new: pa.RecordBatchReader, keys: pa.Table, message
     ).execute()
 
 
-def _grown(place: _Place, table: DeltaTable) -> DeltaTable:
-    """A table that has all columns of the schema."""
-    from deltalake import Schema
-
-    if missing := missing_columns(place.name, _schema(table), shown(place.uri)):
-        fields = pa.schema([SCHEMAS[place.name].field(column) for column in missing])
-        table.alter.add_columns(Schema.from_arrow(fields).fields)
-    return table
-
-
-def _description(place: _Place) -> str:
-    return f"arrow_labels: one row is {ROWS[place.name]}"
-
-
 def _message(passed: Passed, *, is_first: bool = False) -> CommitProperties:
     """What a commit says of itself."""
     from deltalake import CommitProperties
@@ -378,41 +320,3 @@ def _parquet() -> WriterProperties:
     from deltalake import WriterProperties
 
     return WriterProperties(compression="ZSTD", compression_level=1)
-
-
-def _read(name: str, table: DeltaTable | None, columns: Sequence[str], where: str) -> pa.Table:
-    """Columns of a stored table, files in the order in which they were written."""
-    wanted = pa.schema([SCHEMAS[name].field(column) for column in columns])
-    if table is None:
-        return wanted.empty_table()
-    with _as_target_error(where):
-        missing_columns(name, _schema(table), where)
-        actions = pa.table(table.get_add_actions())
-        times = dict(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
-        # Versions of deltalake differ in which of the two names a file has here.
-        times |= {unquote(path): time for path, time in times.items()}
-        dataset = table.to_pyarrow_dataset()
-        there = [column for column in columns if column in dataset.schema.names]
-        files = sorted(dataset.get_fragments(), key=lambda file: (times[file.path], file.path))
-        pieces = [file.to_table(schema=dataset.schema, columns=there) for file in files]
-    return with_all_columns(pa.concat_tables([dataset.schema.empty_table().select(there), *pieces]), wanted)
-
-
-def _is_conflict(error: BaseException) -> bool:
-    from deltalake.exceptions import CommitFailedError
-
-    return isinstance(error, CommitFailedError)
-
-
-@contextmanager
-def _as_target_error(uri: str) -> Iterator[None]:
-    """Turn errors of deltalake into those of this library."""
-    from deltalake.exceptions import CommitFailedError, DeltaError
-
-    try:
-        yield
-    except CommitFailedError as error:
-        raise conflict(error, shown(uri)) from None
-    except (DeltaError, OSError, pa.ArrowException) as error:
-        message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {reason(error)}"
-        raise TargetError(f"{message} - at {shown(uri)}") from None

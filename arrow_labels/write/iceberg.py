@@ -10,29 +10,37 @@ import logging
 import secrets
 import time
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
-from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
+from arrow_labels.errors import TargetError
+from arrow_labels.schema import ROWS, SCHEMAS
 from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
+from arrow_labels.write.iceberg_tables import (
+    Place,
+    as_target_error,
+    check,
+    described,
+    grown,
+    is_conflict,
+    loaded,
+    opened,
+    stored_rows,
+)
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
     LakeMode,
     attempts,
     check_mode,
     chosen_tables,
-    conflict,
-    missing_columns,
     refuse_existing,
-    with_all_columns,
 )
 from arrow_labels.write.merge_keys import MERGE_KEYS
 from arrow_labels.write.parts import Limits, row_groups
@@ -52,14 +60,6 @@ _FILE_BYTES: Final = 256 << 20
 
 _FILTERS: Final = Lock()
 """Held while filters of warnings are others: they are those of the whole process."""
-
-
-class _Place(NamedTuple):
-    """A namespace of a catalog, and its name to people."""
-
-    catalog: Catalog
-    namespace: tuple[str, ...]
-    shown: str
 
 
 def write_iceberg(
@@ -116,23 +116,23 @@ def write_iceberg(
     True
     """
     check_mode(mode)
-    place = _open(catalog, namespace)
-    found = {name: _load(place, name) for name in SCHEMAS}
+    place = opened(catalog, namespace)
+    found = {name: loaded(place, name) for name in SCHEMAS}
     if mode == "error":
         refuse_existing([name for name, table in found.items() if table is not None], place.shown)
     for name, table in found.items():
         if table is not None:
-            _check(place, name, table)
+            check(place, name, table)
     passed = nothing_passed()
     parts = passing(tables, passed, keys=mode == "upsert")
     files: dict[str, list[str]] = {name: [] for name in SCHEMAS}
     made: list[str] = []
     targets = {}
     try:
-        with _as_target_error(place):
+        with as_target_error(place):
             _make_namespace(place)
             for name, table in found.items():
-                targets[name] = _made(place, name, mode, made) if table is None else _grown(name, table)
+                targets[name] = _made(place, name, mode, made) if table is None else grown(name, table)
         _write_files(parts, place, targets, files)
         for name in COMMIT_ORDER:
             keys = passed.keys[MERGE_KEYS[name]] if mode == "upsert" else None
@@ -140,7 +140,7 @@ def write_iceberg(
             paths = files.pop(name)
             with suppress(ValueError):
                 made.remove(name)
-            with _as_target_error(place):
+            with as_target_error(place):
                 _commit(targets[name], paths, mode, keys, note(passed))
     except BaseException:
         try:
@@ -200,56 +200,19 @@ def read_iceberg(
     (1, 0)
     """
     chosen = chosen_tables(tables)
-    place = _open(catalog, namespace)
-    stored = {name: _load(place, name) for name in {*chosen, *ORDER_COLUMNS}}
+    place = opened(catalog, namespace)
+    stored = {name: loaded(place, name) for name in {*chosen, *ORDER_COLUMNS}}
     if all(table is None for table in stored.values()):
         raise TargetError(f"Expected tables such as `labels`, got none - in {place.shown}")
-    found = {name: _read(place, name, stored[name], SCHEMAS[name].names) for name in chosen}
+    found = {name: stored_rows(place, name, stored[name], SCHEMAS[name].names) for name in chosen}
     keys = {
-        name: found.get(name) or _read(place, name, stored[name], columns) for name, columns in ORDER_COLUMNS.items()
+        name: found.get(name) or stored_rows(place, name, stored[name], columns)
+        for name, columns in ORDER_COLUMNS.items()
     }
     return in_order(found, keys)
 
 
-def _open(catalog: Catalog | str, namespace: str | tuple[str, ...]) -> _Place:
-    try:
-        from pyiceberg.catalog import load_catalog
-    except ImportError:
-        raise MissingExtraError("pyiceberg", extra="iceberg") from None
-    if isinstance(catalog, str):
-        try:
-            catalog = load_catalog(catalog)
-        except Exception as error:
-            raise TargetError(
-                f"Expected a catalog of the configuration of pyiceberg, got {type(error).__name__}: {reason(error)} - "
-                f"at `{catalog}`"
-            ) from None
-    parts = catalog.identifier_to_tuple(namespace)
-    return _Place(catalog, parts, f"namespace `{'.'.join(parts)}` of catalog `{catalog.name}`")
-
-
-def _load(place: _Place, name: str) -> Table | None:
-    """A table, if it is there."""
-    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
-
-    with _as_target_error(place):
-        try:
-            return place.catalog.load_table((*place.namespace, name))
-        except (NoSuchTableError, NoSuchNamespaceError):
-            return None
-
-
-def _check(place: _Place, name: str, table: Table) -> None:
-    """Refuse a table that cannot take the rows."""
-    missing_columns(name, table.schema().as_arrow(), place.shown)
-    if not table.spec().is_unpartitioned():
-        raise TargetError(
-            f"Expected a table without partitions, got {table.spec()} - at `{name}` in {place.shown}: "
-            "write to another namespace"
-        )
-
-
-def _make_namespace(place: _Place) -> None:
+def _make_namespace(place: Place) -> None:
     try:
         place.catalog.create_namespace_if_not_exists(place.namespace)
     except Exception:
@@ -258,19 +221,14 @@ def _make_namespace(place: _Place) -> None:
             raise
 
 
-def _described(name: str) -> pa.Schema:
-    """The schema of a table with what its columns mean."""
-    return pa.schema([field.with_metadata({"doc": DESCRIPTIONS[name][field.name]}) for field in SCHEMAS[name]])
-
-
-def _made(place: _Place, name: str, mode: LakeMode, made: list[str]) -> Table:
+def _made(place: Place, name: str, mode: LakeMode, made: list[str]) -> Table:
     """A new table, or the one that another writer has made in the meantime, unless that is to be refused."""
     from pyiceberg.exceptions import TableAlreadyExistsError
 
     identifier = (*place.namespace, name)
     try:
         table = place.catalog.create_table(
-            identifier, _described(name), properties={"comment": f"arrow_labels: one row is {ROWS[name]}"}
+            identifier, described(name), properties={"comment": f"arrow_labels: one row is {ROWS[name]}"}
         )
     except TableAlreadyExistsError:
         if mode == "error":
@@ -280,19 +238,8 @@ def _made(place: _Place, name: str, mode: LakeMode, made: list[str]) -> Table:
     return table
 
 
-def _grown(name: str, table: Table) -> Table:
-    """A table that has all columns of the schema."""
-    for attempt in attempts(_is_conflict):
-        with attempt:
-            table.refresh()
-            if missing_columns(name, table.schema().as_arrow(), name):
-                with table.update_schema() as update:
-                    update.union_by_name(_described(name))
-    return table
-
-
 def _write_files(
-    parts: Iterable[LabelTables], place: _Place, targets: dict[str, Table], files: dict[str, list[str]]
+    parts: Iterable[LabelTables], place: Place, targets: dict[str, Table], files: dict[str, list[str]]
 ) -> None:
     """Write all rows as Parquet files of their tables, and note their paths."""
     schemas = {name: table.schema().as_arrow() for name, table in targets.items()}
@@ -301,7 +248,7 @@ def _write_files(
     writers: dict[str, tuple[Any, pq.ParquetWriter]] = {}
     try:
         for name, group in row_groups(parts, _LIMITS):
-            with _as_target_error(place):
+            with as_target_error(place):
                 if name not in writers:
                     path = targets[name].location_provider().new_data_location(f"{token}-{len(files[name]):05}.parquet")
                     files[name].append(path)
@@ -312,7 +259,7 @@ def _write_files(
                 if sink.tell() > _FILE_BYTES:
                     _close(*writers.pop(name))
     finally:
-        with _as_target_error(place):
+        with as_target_error(place):
             for pair in writers.values():
                 _close(*pair)
 
@@ -330,7 +277,7 @@ def _commit(table: Table, paths: list[str], mode: LakeMode, keys: pa.Table | Non
     from pyiceberg.io.pyarrow import parquet_files_to_data_files
 
     replaced = AlwaysTrue() if mode == "overwrite" else _matching(keys) if keys is not None else None
-    for attempt in attempts(_is_conflict):
+    for attempt in attempts(is_conflict):
         with attempt:
             if attempt.retry_state.attempt_number > 1:
                 table.refresh()
@@ -372,48 +319,3 @@ def _matching(keys: pa.Table) -> BooleanExpression:
     ]
     expression: BooleanExpression = where.Or(nothing, nothing, *found)
     return expression
-
-
-def _read(place: _Place, name: str, table: Table | None, columns: Sequence[str]) -> pa.Table:
-    """Columns of a stored table, files in the order in which they were written."""
-    wanted = pa.schema([SCHEMAS[name].field(column) for column in columns])
-    if table is None:
-        return wanted.empty_table()
-    import pyarrow.compute as pc
-    from pyiceberg.expressions import AlwaysTrue
-    from pyiceberg.io.pyarrow import ArrowScan
-
-    with _as_target_error(place):
-        missing_columns(name, table.schema().as_arrow(), place.shown)
-        there = [column for column in columns if column in table.schema().column_names]
-        scan = table.scan(selected_fields=tuple(there))
-        files = sorted(scan.plan_files(), key=lambda task: task.file.file_path.rpartition("/")[2])
-        found = ArrowScan(table.metadata, table.io, scan.projection(), AlwaysTrue()).to_table(files)
-    if "sensors" in there:
-        # pyiceberg makes empty lists of null; null is what `sensors` of one sensor are.
-        empty = pc.equal(pc.list_value_length(found["sensors"]), 0)
-        place_of = found.column_names.index("sensors")
-        found = found.set_column(place_of, "sensors", pc.if_else(empty, None, found["sensors"]))
-    return with_all_columns(found, wanted)
-
-
-def _is_conflict(error: BaseException) -> bool:
-    from pyiceberg.exceptions import CommitFailedException, ValidationException
-
-    return isinstance(error, CommitFailedException | ValidationException)
-
-
-@contextmanager
-def _as_target_error(place: _Place) -> Iterator[None]:
-    """Turn errors of pyiceberg and of its catalogs into those of this library."""
-    try:
-        yield
-    except ArrowLabelsError:
-        raise
-    except Exception as error:
-        if _is_conflict(error):
-            raise conflict(error, place.shown) from None
-        raise TargetError(
-            f"Expected tables that can be read and written, got {type(error).__name__}: "
-            f"{reason(error, place.catalog.properties)} - in {place.shown}"
-        ) from None

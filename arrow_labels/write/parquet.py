@@ -1,7 +1,7 @@
 """LabelTables -> a folder of Parquet files, and back.
 
 ``TABLE/part-00000.parquet`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`,
-so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.folder` makes it all or nothing. Row
+so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.replacing` makes it all or nothing. Row
 groups are bounded by rows and bytes. Columns have dictionary pages; byte-stream split is off: it makes rounded numbers
 larger. Pages have checksums: a flipped bit would be another number.
 """
@@ -28,16 +28,15 @@ from arrow_labels.write.folder import (
     Folder,
     Manifest,
     Part,
-    Write,
     as_target_error,
     complete,
     current,
     is_vacant,
     open_folder,
-    replace_folder,
 )
 from arrow_labels.write.owners import Key, Tables, given_owners
 from arrow_labels.write.parts import Limits, row_groups, write_part
+from arrow_labels.write.replacing import Write, replace_folder
 from arrow_labels.write.upsert import Writing, insert
 
 WriteMode = Literal["error", "overwrite", "append", "upsert"]

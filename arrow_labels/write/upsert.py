@@ -31,7 +31,6 @@ from arrow_labels.write.folder import (
     as_target_error,
     complete,
     create,
-    replace_folder,
 )
 from arrow_labels.write.merge import (
     File,
@@ -47,6 +46,7 @@ from arrow_labels.write.merge import (
     segments,
 )
 from arrow_labels.write.owners import Key, Tables, settle
+from arrow_labels.write.replacing import replace_folder
 from arrow_labels.write.splice import Group, write_spliced
 
 

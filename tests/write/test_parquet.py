@@ -31,7 +31,7 @@ from strategies import releases
 import arrow_labels as al
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.write import folder, parquet, parts
+from arrow_labels.write import parquet, parts, replacing
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 MANIFEST = "_arrow_labels.json"
@@ -458,7 +458,7 @@ MEMORY_STEPS = [(MemoryFileSystem, "pipe_file"), (MemoryFileSystem, "rm_file"), 
 @pytest.mark.parametrize(("mode", "trades"), [("error", True), ("overwrite", True), ("overwrite", False)])
 def test_killed_at_each_step_on_disk(mode: Any, trades: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not trades:
-        monkeypatch.setattr(folder, "_exchange", lambda *_: False)
+        monkeypatch.setattr(replacing, "_exchange", lambda *_: False)
     target = tmp_path / "place/out"
     write_parquet(OLD, tmp_path / "old")
 

@@ -1,0 +1,124 @@
+"""Stored Delta tables: found, checked, brought up to the schema, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from arrow_labels.errors import MissingExtraError, TargetError
+from arrow_labels.schema import ROWS, SCHEMAS
+from arrow_labels.sources import MANIFEST, reason, shown
+from arrow_labels.write.lakehouse import conflict, missing_columns, with_all_columns
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+
+class Place(NamedTuple):
+    """Where a table is, what a new one is divided by, and the options of the store."""
+
+    name: str
+    uri: str
+    by: list[str]
+    options: dict[str, str] | None
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that divide this table."""
+        return [column for column in self.by if column in SCHEMAS[self.name].names]
+
+
+def opened(place: Place) -> DeltaTable | None:
+    """A Delta table, if it is there."""
+    try:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+    except ImportError:
+        raise MissingExtraError("deltalake", extra="delta") from None
+    with as_target_error(place.uri):
+        try:
+            return DeltaTable(place.uri, storage_options=place.options)
+        except TableNotFoundError:
+            return None
+
+
+def check(place: Place, table: DeltaTable | None) -> None:
+    """Refuse a table that cannot take the rows."""
+    if table is None:
+        if (Path(place.uri).parent / MANIFEST).exists():
+            raise TargetError(
+                f"Expected a Delta table or nothing, got Parquet files - in {place.uri}: use another folder"
+            )
+        return
+    missing_columns(place.name, schema_of(table), shown(place.uri))
+    divided = table.metadata().partition_columns
+    if place.by and divided != place.columns:
+        expected, got = (", ".join(columns) or "nothing" for columns in (place.columns, divided))
+        raise TargetError(
+            f"Expected a table divided by {expected}, got one divided by {got} - at {shown(place.uri)}: "
+            "leave out partition_by, or write to another place"
+        )
+
+
+def schema_of(table: DeltaTable) -> pa.Schema:
+    """The schema of a stored table."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def grown(place: Place, table: DeltaTable) -> DeltaTable:
+    """A table that has all columns of the schema."""
+    from deltalake import Schema
+
+    if missing := missing_columns(place.name, schema_of(table), shown(place.uri)):
+        fields = pa.schema([SCHEMAS[place.name].field(column) for column in missing])
+        table.alter.add_columns(Schema.from_arrow(fields).fields)
+    return table
+
+
+def description(place: Place) -> str:
+    """What a table says of itself."""
+    return f"arrow_labels: one row is {ROWS[place.name]}"
+
+
+def stored_rows(name: str, table: DeltaTable | None, columns: Sequence[str], where: str) -> pa.Table:
+    """Columns of a stored table, files in the order in which they were written."""
+    wanted = pa.schema([SCHEMAS[name].field(column) for column in columns])
+    if table is None:
+        return wanted.empty_table()
+    with as_target_error(where):
+        missing_columns(name, schema_of(table), where)
+        actions = pa.table(table.get_add_actions())
+        times = dict(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
+        # Versions of deltalake differ in which of the two names a file has here.
+        times |= {unquote(path): time for path, time in times.items()}
+        dataset = table.to_pyarrow_dataset()
+        there = [column for column in columns if column in dataset.schema.names]
+        files = sorted(dataset.get_fragments(), key=lambda file: (times[file.path], file.path))
+        pieces = [file.to_table(schema=dataset.schema, columns=there) for file in files]
+    return with_all_columns(pa.concat_tables([dataset.schema.empty_table().select(there), *pieces]), wanted)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit met another writer's."""
+    from deltalake.exceptions import CommitFailedError
+
+    return isinstance(error, CommitFailedError)
+
+
+@contextmanager
+def as_target_error(uri: str) -> Iterator[None]:
+    """Turn errors of deltalake into those of this library."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise conflict(error, shown(uri)) from None
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        message = f"Expected a Delta table that can be read and written, got {type(error).__name__}: {reason(error)}"
+        raise TargetError(f"{message} - at {shown(uri)}") from None
