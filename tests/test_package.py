@@ -34,6 +34,7 @@ LAYERS = (
     "decode.annotations",
     "decode.sample_frames",
     "decode.rows",
+    "decode.frames",
     "decode.labels",
     "decode.samples",
     "decode.definitions",

@@ -16,8 +16,9 @@ from arrow_labels.annotation import ABSENT
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import ParsedRelease, add_release
+from arrow_labels.decode.frames import Place
 from arrow_labels.decode.kinds import Kind, recognise
-from arrow_labels.decode.labels import ParsedLabel, Place, add_label, parse_attributes, parse_label
+from arrow_labels.decode.labels import ParsedLabel, add_label, parse_attributes, parse_label
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample

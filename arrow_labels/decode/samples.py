@@ -8,7 +8,8 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, parse, problem, split
-from arrow_labels.decode.labels import SensorValue, empty_json, is_empty, members, taken
+from arrow_labels.decode.frames import members, taken
+from arrow_labels.decode.labels import SensorValue, empty_json, is_empty
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, parse_timestamp, time_text
