@@ -45,6 +45,18 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
+_STDIN: Final = "/dev/stdin"
+_STDOUT: Final = "/dev/stdout"
+
+
+def _given_sources(sources: list[str]) -> list[str]:
+    return [_STDIN if source == "-" else source for source in sources]
+
+
+def _given_target(target: str) -> str:
+    return _STDOUT if target == "-" else target
+
+
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
     epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
@@ -90,7 +102,12 @@ _Verbose = Annotated[
 ]
 _Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE", help="Files, folders, globs or URLs of label JSON.", show_default=False),
+    typer.Argument(
+        metavar="SOURCE",
+        help="Files, folders, globs or URLs of label JSON; - is standard input.",
+        show_default=False,
+        callback=_given_sources,
+    ),
 ]
 
 
@@ -237,7 +254,12 @@ def restore(
     ],
     target: Annotated[
         str,
-        typer.Argument(metavar="TARGET", help="File or URL to write; .gz, .bz2 and .xz compress.", show_default=False),
+        typer.Argument(
+            metavar="TARGET",
+            help="File or URL to write; .gz, .zst, .bz2 and .xz compress; - is standard output.",
+            show_default=False,
+            callback=_given_target,
+        ),
     ],
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which release, if there are several.", show_default=False)
@@ -258,11 +280,11 @@ def restore(
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
-        if not overwrite and fs.exists(path):
+        if not overwrite and target != _STDOUT and fs.isfile(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
         found = read_tables(tables, of, storage_options=options, lake_options=_storage_options(lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
-        if not quiet:
+        if not quiet and target != _STDOUT:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
         end(found.rejects.num_rows, "they are in the tables only")
 
@@ -304,8 +326,9 @@ def check(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Files, folders, globs or URLs of label JSON, or a folder that `convert` wrote.",
+            help="Files, folders, globs or URLs of label JSON, - for standard input, or a folder that `convert` wrote.",
             show_default=False,
+            callback=_given_sources,
         ),
     ],
     rules: Annotated[
