@@ -14,6 +14,7 @@ from arrow_labels.sources import MANIFEST, file_system, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta
+from arrow_labels.write.folder import DELTA_LOG
 from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lakehouse import LakeMode
 from arrow_labels.write.lance import read_lance, write_lance
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "delta", "iceberg", "lance"]
 
-_LOG: Final = "labels/_delta_log"
 _DATASET: Final = "labels.lance"
-"""What a folder of Delta tables, and of Lance datasets, has."""
+"""What a folder of Lance datasets has."""
 _BATCH_BYTES: Final = 16 << 20
 """JSON that is held as tables at once."""
 
@@ -98,7 +98,7 @@ def found_format(place: str, storage_options: dict[str, Any] | None, lake_option
         fs, path = file_system(place, storage_options)
         if fs.exists(f"{path}/{MANIFEST}"):
             return "parquet"
-        if fs.exists(f"{path}/{_LOG}"):
+        if fs.exists(f"{path}/{DELTA_LOG}"):
             return "delta"
         if fs.exists(f"{path}/{_DATASET}"):
             return "lance"

@@ -40,7 +40,7 @@ _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
 _LEAST_SECRET: Final = 5
-_HIDDEN: Final = re.compile(r"(^|/)(\.|__MACOSX/)")
+_HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
 _REFUSED: Final = (401, 403)
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"

@@ -51,6 +51,8 @@ Mode = Literal["error", "overwrite"]
 _LOG: Final = logging.getLogger(__name__)
 _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
+DELTA_LOG: Final = "labels/_delta_log"
+"""What a folder of Delta tables has."""
 WRITABLE: Final = "a folder that can be written"
 READABLE: Final = "a folder that can be read"
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag of `renameat2`.
@@ -109,6 +111,8 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
         There is something in it that may not be replaced (before `write` is called), or it cannot be written.
     """
     start = time.perf_counter()
+    if mode == "overwrite":
+        _refuse_delta(folder)
     if isinstance(folder.fs, LocalFileSystem):
         _write_and_rename(folder, Path(folder.path).resolve(), mode, write)
     else:
@@ -252,6 +256,18 @@ def _refuse(names: Iterable[str], mode: Mode, url: str) -> None:
     foreign = [name for name in names if name not in _OURS]
     if foreign:
         raise TargetError(f"Expected nothing but tables to overwrite, got {foreign[0]!r} - in {url}")
+
+
+def _refuse_delta(folder: Folder) -> None:
+    """Refuse Delta tables: they lie in folders of the same names, and their history would be deleted."""
+    fs, path, url = folder
+    with as_target_error(READABLE, url):
+        found = fs.exists(f"{path}/{DELTA_LOG}")
+    if found:
+        raise TargetError(
+            f"Expected Parquet files to overwrite, got Delta tables - in {url}: write_delta writes to them, or use "
+            "another folder"
+        )
 
 
 def _encode(tables: dict[str, list[Part]], write_id: str) -> bytes:
