@@ -198,7 +198,7 @@ def convert(
     standard output. With --incremental, TARGET becomes what reading all of SOURCE gives, and is not touched if it is
     that already; how many labels are new, changed, removed and unchanged goes to standard output.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     tables = table or None
     not_with_it = {"--mode": mode != "error", "--overwrite": overwrite, "--table": table, "--workers": workers}
     if incremental and (given := [name for name, value in not_with_it.items() if value]):
@@ -236,7 +236,7 @@ def convert(
                     target,
                     mode="overwrite" if overwrite else mode,
                     partition_by=partition_by or (),
-                    lake_options=_storage_options(lake_option),
+                    lake_options=_pairs("--lake-option", lake_option),
                     workers=workers,
                     tables=tables,
                     **reading,
@@ -275,14 +275,14 @@ def restore(
     verbose: _Verbose = False,
 ) -> None:
     """Turn tables back into release JSON."""
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     with reported():
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
         if not overwrite and target != _STDOUT and fs.isfile(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_tables(tables, of, storage_options=options, lake_options=_storage_options(lake_option))
+        found = read_tables(tables, of, storage_options=options, lake_options=_pairs("--lake-option", lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
         if not quiet and target != _STDOUT:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
@@ -302,7 +302,7 @@ def inspect(
     Samples, labels, sensors, frames, annotations, tracks and attributes; what is defined and not used, or used and not
     defined; and rejects.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     with reported():
         with progress_bar("inspect", quiet=False) as (progress, _):
             found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
@@ -347,7 +347,7 @@ def check(
 
     Exit status 1 if there are errors, or records that cannot be read; warnings alone are 0. The README lists the rules.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     chosen = [name.strip() for given in rules or () for name in given.split(",")]
     if unknown := [name for name in chosen if name not in RULES]:
         raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
@@ -391,12 +391,12 @@ def schema(
             print_table(f"{name}: one row is {ROWS[name]}", ["column", "type", "description"], rows)
 
 
-def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
+def _pairs(option: str, given: Iterable[str] | None) -> dict[str, Any] | None:
     options: dict[str, Any] = {}
     for item in given or ():
         key, equals, value = item.partition("=")
         if not key or not equals:
-            raise typer.BadParameter("--storage-option: expected KEY=VALUE, got no `=`")  # The text may be a secret.
+            raise typer.BadParameter(f"{option}: expected KEY=VALUE, got no `=`")  # The text may be a secret.
         try:
             options[key] = json.loads(value)
         except ValueError:

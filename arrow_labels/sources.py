@@ -45,6 +45,9 @@ _REFUSED: Final = (401, 403)
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
+DELTA_LOG: Final = "labels/_delta_log"
+LANCE_LABELS: Final = "labels.lance"
+"""What a folder of Delta tables has, and one of Lance datasets."""
 
 
 class File(NamedTuple):
@@ -153,8 +156,12 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got {_instead(answer, url)} - at {shown(url)}")
-    if f"{path.rstrip('/')}/{MANIFEST}" in found:
-        raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
+    marks = tuple(f"{path.rstrip('/')}/{mark}" for mark in (MANIFEST, f"{DELTA_LOG}/", f"{LANCE_LABELS}/"))
+    if any(name.startswith(marks) for name in found):
+        raise FetchError(
+            f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet, read_delta or read_lance "
+            "reads it"
+        )
     if isinstance(fs, AbstractArchiveFileSystem):
         refuse_ways_out(fs.find(""))
     # What is known of a file is ten times as long as its name, and there can be millions of them.
@@ -209,7 +216,12 @@ def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, siz
     """A file, its path below the source given whole."""
     kind, compression = suffixes(below)
     stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
-    return File(fs, path, name, stem, size, kind, compression)
+    return File(fs, path, unicode(name), unicode(stem), size, kind, compression)
+
+
+def unicode(name: str) -> str:
+    """The name of a file as columns hold it: that of a local one may have bytes that are no UTF-8, as surrogates."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def suffixes(path: str) -> tuple[str, str]:

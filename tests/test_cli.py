@@ -387,7 +387,10 @@ def test_wrong_use(args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_wrong_storage_option_is_not_shown() -> None:
-    assert "hunter2" not in run("inspect", STREET, "--storage-option", "hunter2").stderr
+    for option in ("--storage-option", "--lake-option"):
+        said = run("restore", "tables", "back.json", option, "hunter2").stderr
+        assert f"{option}: expected KEY=VALUE" in said
+        assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("name", ["convert", "inspect"])

@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import lzma
+import os
 import threading
 import traceback
 import urllib.request
@@ -135,6 +136,15 @@ def test_a_glob(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tables.labels["source"].to_pylist() == ["b/1.json", "b/2.json"]
     assert al.read_labels("b").labels["source"].to_pylist() == ["b/1.json", "b/2.json"]
     assert al.read_labels("a.json").labels["source"].to_pylist() == ["a.json"]
+
+
+def test_names_that_are_no_text(folder: Path) -> None:
+    (folder / os.fsdecode(b"d\xff.json")).write_text(json.dumps(LABEL))
+    tables = al.read_labels(folder)
+    assert tables.labels["sample_id"].to_pylist() == ["a", "b/1", "b/2", "c", "d\\udcff"]
+    assert tables.labels["source"].to_pylist()[-1] == f"{folder}/d\\udcff.json"
+    with (folder / os.fsdecode(b"d\xff.json")).open("rb") as file:
+        assert al.read_labels(file).labels.num_rows == 1
 
 
 def test_a_list(folder: Path) -> None:
@@ -285,6 +295,13 @@ def test_a_missing_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
         al.read_labels("s3://read-bucket/a.json")
 
 
+def log_in(folder: Path) -> Path:
+    log = folder / "labels" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("{}")
+    return folder
+
+
 def hidden(folder: Path) -> Path:
     (folder / ".a.json").write_text(json.dumps(LABEL))
     return folder
@@ -300,6 +317,10 @@ NOTHING: dict[str, tuple[Callable[[Path], Any], str]] = {
     "only hidden files": (
         lambda folder: hidden(folder),
         "Expected files with labels (.json, .jsonl, .ndjson, compressed or in .zip), ",
+    ),
+    "folder of Delta tables": (
+        lambda folder: log_in(folder),
+        "Expected labels, got a folder of tables - at ",
     ),
     "empty text": (lambda _: "", "Expected a path or URL, got an empty text"),
     "protocol": (lambda _: "nowhere://a.json", "Expected a URL that fsspec can open, got Protocol not known"),

@@ -44,15 +44,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, reason, shown
+from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, reason, shown
 
 Mode = Literal["error", "overwrite"]
 
 _LOG: Final = logging.getLogger(__name__)
 _MARKER: Final = "_arrow_labels.writing"
 _OURS: Final = {*SCHEMAS, MANIFEST, _MARKER}
-DELTA_LOG: Final = "labels/_delta_log"
-"""What a folder of Delta tables has."""
 WRITABLE: Final = "a folder that can be written"
 READABLE: Final = "a folder that can be read"
 _HERE, _RENAME_EXCHANGE = -100, 2  # AT_FDCWD and a flag of `renameat2`.
@@ -211,6 +209,8 @@ def as_target_error(expected: str, url: str) -> Iterator[None]:
 def _missing(folder: Folder) -> str:
     """Why there is no manifest, and what to do."""
     fs, path, url = folder
+    if fs.exists(f"{path}/{DELTA_LOG}"):
+        return f"Expected tables of Parquet files, got Delta tables - at {url}: read_delta and write_delta take them"
     if fs.exists(path):
         return (
             f"Expected a complete folder of tables, got one without `{MANIFEST}` - at {url}: its write has not "
@@ -265,8 +265,8 @@ def _refuse_delta(folder: Folder) -> None:
         found = fs.exists(f"{path}/{DELTA_LOG}")
     if found:
         raise TargetError(
-            f"Expected Parquet files to overwrite, got Delta tables - in {url}: write_delta writes to them, or use "
-            "another folder"
+            f"Expected tables of Parquet files to overwrite, got Delta tables - at {url}: read_delta and write_delta "
+            "take them; use another folder"
         )
 
 

@@ -279,8 +279,12 @@ def test_what_is_not_a_table_is_never_deleted(mode: Any, target: str) -> None:
 
 def test_delta_tables_are_never_deleted(target: str) -> None:
     put(target, "labels/_delta_log/00000000000000000000.json", b"{}")
-    with pytest.raises(TargetError, match="^Expected Parquet files to overwrite, got Delta tables - in "):
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files to overwrite, got Delta tables - at "):
         write_parquet(NEW, target, mode="overwrite")
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files, got Delta tables - at "):
+        write_parquet(NEW, target, mode="upsert")
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files, got Delta tables - at "):
+        read_parquet(target)
     assert files(target) == {"labels/_delta_log/00000000000000000000.json"}
 
 
