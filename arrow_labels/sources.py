@@ -145,7 +145,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         except FileNotFoundError as error:
             answer = error.__cause__  # over HTTP, whatever a server says instead of giving a file
         if about is not None and about["type"] == "directory":
-            found = fs.find(path, detail=True)
+            found = _below(fs, path) if isinstance(fs, LocalFileSystem) else fs.find(path, detail=True)
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
@@ -179,6 +179,19 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     if none:
         what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
+
+
+def _below(fs: LocalFileSystem, path: str) -> dict[str, dict[str, Any]]:
+    """The files below a local folder, as `find` gives them, which passes over folders that may not be read."""
+    found: dict[str, dict[str, Any]] = {}
+    folders = [path]
+    while folders:
+        for item in fs.ls(folders.pop(), detail=True):
+            if item["type"] == "directory":
+                folders.append(item["name"])
+            else:
+                found[item["name"]] = item
+    return found
 
 
 def _instead(answer: BaseException | None, url: str) -> str:

@@ -138,6 +138,21 @@ def test_a_glob(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert al.read_labels("a.json").labels["source"].to_pylist() == ["a.json"]
 
 
+def test_a_folder_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:  # as for anyone but root
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(
+        al.FetchError, match=rf"Expected a source that can be read, got .*Permission denied.* - at {folder}"
+    ):
+        al.read_labels(folder)
+
+
 def test_names_that_are_no_text(folder: Path) -> None:
     (folder / os.fsdecode(b"d\xff.json")).write_text(json.dumps(LABEL))
     tables = al.read_labels(folder)
