@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
@@ -145,7 +146,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         except FileNotFoundError as error:
             answer = error.__cause__  # over HTTP, whatever a server says instead of giving a file
         if about is not None and about["type"] == "directory":
-            found = _below(fs, path) if isinstance(fs, LocalFileSystem) else fs.find(path, detail=True)
+            found = files_below(fs, path)
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
@@ -181,16 +182,19 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
 
 
-def _below(fs: LocalFileSystem, path: str) -> dict[str, dict[str, Any]]:
-    """The files below a local folder, as `find` gives them, which passes over folders that may not be read."""
+def files_below(fs: fsspec.AbstractFileSystem, path: str) -> dict[str, dict[str, Any]]:
+    """The files below a folder, as `find` gives them; it would pass over local folders that may not be read."""
+    if not isinstance(fs, LocalFileSystem):
+        return cast("dict[str, dict[str, Any]]", fs.find(path, detail=True))
     found: dict[str, dict[str, Any]] = {}
     folders = [path]
     while folders:
-        for item in fs.ls(folders.pop(), detail=True):
-            if item["type"] == "directory":
-                folders.append(item["name"])
-            else:
-                found[item["name"]] = item
+        with suppress(FileNotFoundError):
+            for item in fs.ls(folders.pop(), detail=True):
+                if item["type"] == "directory":
+                    folders.append(item["name"])
+                else:
+                    found[item["name"]] = item
     return found
 
 

@@ -44,7 +44,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, reason, shown
+from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, files_below, reason, shown
 
 Mode = Literal["error", "overwrite"]
 
@@ -236,7 +236,7 @@ def _is_complete(folder: Folder) -> bool:
 def _sizes(folder: Folder) -> dict[str, int]:
     """The files below a folder, and their bytes."""
     folder.fs.invalidate_cache()  # Object stores remember listings, and other processes write.
-    found = folder.fs.find(folder.path, detail=True)
+    found = files_below(folder.fs, folder.path)
     if folder.path in found:
         raise NotADirectoryError(folder.path)
     # S3 consoles make a folder as an object without content whose name ends with a slash.
