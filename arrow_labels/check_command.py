@@ -9,14 +9,14 @@ import polars as pl
 
 from arrow_labels.checks import check_labels
 from arrow_labels.checks.found import worded
+from arrow_labels.formats import folder_format, read_tables
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels
 from arrow_labels.report import html_report
-from arrow_labels.sources import MANIFEST, file_system, shown
+from arrow_labels.sources import shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.terminal import print_json, print_table, print_text
 from arrow_labels.workers import Progress
-from arrow_labels.write.parquet import read_parquet
 
 CheckFormat = Literal["table", "json", "csv", "html"]
 _SHOWN: Final = 100
@@ -32,11 +32,10 @@ def tables_of(
     progress: Progress | None,
 ) -> LabelTables:
     """Labels of files, or the tables of a folder that `convert` wrote."""
-    if len(sources) == 1:
-        fs, path = file_system(sources[0], storage_options)
-        if fs.exists(f"{path.rstrip('/')}/{MANIFEST}"):
-            tables = _of_labelsets(read_parquet(sources[0], storage_options=storage_options), labelsets)
-            return read_masks(tables, storage_options=storage_options, on_error="collect") if masks else tables
+    if len(sources) == 1 and (of := folder_format(sources[0], storage_options)) is not None:
+        found = read_tables(sources[0], of, storage_options=storage_options, lake_options=None)
+        tables = _of_labelsets(found, labelsets)
+        return read_masks(tables, storage_options=storage_options, on_error="collect") if masks else tables
     parts = iter_labels(
         list(sources),
         labelsets=labelsets,

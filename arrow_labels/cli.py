@@ -45,6 +45,18 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
+_STDIN: Final = "/dev/stdin"
+_STDOUT: Final = "/dev/stdout"
+
+
+def _given_sources(sources: list[str]) -> list[str]:
+    return [_STDIN if source == "-" else source for source in sources]
+
+
+def _given_target(target: str) -> str:
+    return _STDOUT if target == "-" else target
+
+
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
     epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
@@ -90,7 +102,12 @@ _Verbose = Annotated[
 ]
 _Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE", help="Files, folders, globs or URLs of label JSON.", show_default=False),
+    typer.Argument(
+        metavar="SOURCE",
+        help="Files, folders, globs or URLs of label JSON; - is standard input.",
+        show_default=False,
+        callback=_given_sources,
+    ),
 ]
 
 
@@ -181,7 +198,7 @@ def convert(
     standard output. With --incremental, TARGET becomes what reading all of SOURCE gives, and is not touched if it is
     that already; how many labels are new, changed, removed and unchanged goes to standard output.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     tables = table or None
     not_with_it = {"--mode": mode != "error", "--overwrite": overwrite, "--table": table, "--workers": workers}
     if incremental and (given := [name for name, value in not_with_it.items() if value]):
@@ -219,7 +236,7 @@ def convert(
                     target,
                     mode="overwrite" if overwrite else mode,
                     partition_by=partition_by or (),
-                    lake_options=_storage_options(lake_option),
+                    lake_options=_pairs("--lake-option", lake_option),
                     workers=workers,
                     tables=tables,
                     **reading,
@@ -237,7 +254,12 @@ def restore(
     ],
     target: Annotated[
         str,
-        typer.Argument(metavar="TARGET", help="File or URL to write; .gz, .bz2 and .xz compress.", show_default=False),
+        typer.Argument(
+            metavar="TARGET",
+            help="File or URL to write; .gz, .zst, .bz2 and .xz compress; - is standard output.",
+            show_default=False,
+            callback=_given_target,
+        ),
     ],
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which release, if there are several.", show_default=False)
@@ -253,16 +275,16 @@ def restore(
     verbose: _Verbose = False,
 ) -> None:
     """Turn tables back into release JSON."""
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     with reported():
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
-        if not overwrite and fs.exists(path):
+        if not overwrite and target != _STDOUT and fs.isfile(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_tables(tables, of, storage_options=options, lake_options=_storage_options(lake_option))
+        found = read_tables(tables, of, storage_options=options, lake_options=_pairs("--lake-option", lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
-        if not quiet:
+        if not quiet and target != _STDOUT:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
         end(found.rejects.num_rows, "they are in the tables only")
 
@@ -280,7 +302,7 @@ def inspect(
     Samples, labels, sensors, frames, annotations, tracks and attributes; what is defined and not used, or used and not
     defined; and rejects.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     with reported():
         with progress_bar("inspect", quiet=False) as (progress, _):
             found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
@@ -304,8 +326,9 @@ def check(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Files, folders, globs or URLs of label JSON, or a folder that `convert` wrote.",
+            help="Files, folders, globs or URLs of label JSON, - for standard input, or a folder that `convert` wrote.",
             show_default=False,
+            callback=_given_sources,
         ),
     ],
     rules: Annotated[
@@ -324,7 +347,7 @@ def check(
 
     Exit status 1 if there are errors, or records that cannot be read; warnings alone are 0. The README lists the rules.
     """
-    options = _storage_options(storage_option)
+    options = _pairs("--storage-option", storage_option)
     chosen = [name.strip() for given in rules or () for name in given.split(",")]
     if unknown := [name for name in chosen if name not in RULES]:
         raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
@@ -368,12 +391,12 @@ def schema(
             print_table(f"{name}: one row is {ROWS[name]}", ["column", "type", "description"], rows)
 
 
-def _storage_options(given: Iterable[str] | None) -> dict[str, Any] | None:
+def _pairs(option: str, given: Iterable[str] | None) -> dict[str, Any] | None:
     options: dict[str, Any] = {}
     for item in given or ():
         key, equals, value = item.partition("=")
         if not key or not equals:
-            raise typer.BadParameter("--storage-option: expected KEY=VALUE, got no `=`")  # The text may be a secret.
+            raise typer.BadParameter(f"{option}: expected KEY=VALUE, got no `=`")  # The text may be a secret.
         try:
             options[key] = json.loads(value)
         except ValueError:

@@ -30,6 +30,7 @@ _OPTIONS: Final = {
     'mode="upsert"': "--mode upsert",
     "dataset=": "--dataset",
     "partition_by": "--partition-by",
+    "read_delta and write_delta take them": "--to delta and --from delta take them",
 }
 """What messages of the library call options, and what they are called here."""
 _QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)

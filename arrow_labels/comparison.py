@@ -79,7 +79,7 @@ def compare_labels(
     Raises
     ------
     ValueError
-        `match` is not one of the two.
+        `match` is not one of the two, or `labelsets` not two names.
 
     Notes
     -----
@@ -98,6 +98,8 @@ def compare_labels(
     """
     if match not in get_args(Match):
         raise ValueError(f"match: expected 'id' or 'overlap', got {match!r}")
+    if labelsets is not None and (isinstance(labelsets, str) or len(labelsets) != 2):
+        raise ValueError(f"labelsets: expected a name of a and one of b, got {labelsets!r}")
     a, b = (_of_labelset(tables, labelsets, place) for place, tables in enumerate((a, b)))
     found = [_annotations(a, b, kind, match) for kind in KINDS]
     annotations = pl.concat(found).sort(*FRAME_KEY, "annotation_index", "annotation_index_other", nulls_last=True)

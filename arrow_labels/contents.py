@@ -42,6 +42,15 @@ DECOMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
 }
 
 
+COMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file, mode="wb"),
+    ".bz2": partial(bz2.BZ2File, mode="wb"),
+    ".xz": partial(lzma.LZMAFile, mode="wb"),
+    ".zst": lambda file: pa.CompressedOutputStream(file, "zstd"),
+}
+"""What writes what `DECOMPRESS` reads."""
+
+
 @contextmanager
 def content(file: File) -> Iterator[Any]:
     """A file's content, decompressed."""

@@ -23,7 +23,7 @@ from arrow_labels.decode import Document, OnError, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
-from arrow_labels.sources import File, file_at, reason, refuse_ways_out
+from arrow_labels.sources import File, file_at, is_of_labels, reason, refuse_ways_out, unicode
 
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
@@ -79,7 +79,7 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
         name = item.name
     else:
         given = getattr(item, "name", None) if hasattr(item, "read") else None
-        name = given if isinstance(given, str) else f"<document {place}>"
+        name = unicode(given) if isinstance(given, str) else f"<document {place}>"
     _LOG.debug("reading %s", name)
     try:
         if not isinstance(item, File):
@@ -149,10 +149,13 @@ def _members(opened: Any, file: File) -> Iterator[Document]:
     """The documents in an archive, sorted by name; a member that cannot be read does not end them."""
     with ZipFile(opened) as archive:
         refuse_ways_out(archive.NameToInfo)
-        for name, about in sorted(archive.NameToInfo.items()):
+        found = sorted(
+            (name, about) for name, about in archive.NameToInfo.items() if not about.is_dir() and is_of_labels(name)
+        )
+        if not found:
+            raise FetchError(f"Expected members with labels (.json, .jsonl, .ndjson), got none - at {file.name}")
+        for name, about in found:
             inside = file_at(file.fs, name, f"zip://{name}::{file.name}", name, about.file_size)
-            if about.is_dir() or not inside.kind:
-                continue
             try:
                 with archive.open(about) as member:
                     yield from _content(member, inside)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from arrow_labels.errors import MissingExtraError, TargetError
 from arrow_labels.read import iter_labels
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, reason, shown
+from arrow_labels.sources import DELTA_LOG, LANCE_LABELS, MANIFEST, file_system, reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "delta", "iceberg", "lance"]
 
-_LOG: Final = "labels/_delta_log"
-_DATASET: Final = "labels.lance"
-"""What a folder of Delta tables, and of Lance datasets, has."""
+_MARKS: Final[dict[str, Format]] = {MANIFEST: "parquet", DELTA_LOG: "delta", LANCE_LABELS: "lance"}
+"""What a folder of tables of each format has."""
 _BATCH_BYTES: Final = 16 << 20
 """JSON that is held as tables at once."""
 
@@ -95,18 +94,20 @@ def read_tables(
 def found_format(place: str, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None) -> Format:
     """The format of the tables at a place; Parquet where nothing speaks for another one."""
     with suppress(Exception):  # of any library below a file system: whoever reads the place says what is wrong
+        if (of := folder_format(place, storage_options)) is not None:
+            return of
         fs, path = file_system(place, storage_options)
-        if fs.exists(f"{path}/{MANIFEST}"):
-            return "parquet"
-        if fs.exists(f"{path}/{_LOG}"):
-            return "delta"
-        if fs.exists(f"{path}/{_DATASET}"):
-            return "lance"
         if fs.exists(path):
             return "parquet"
     if "/" not in place and "." in place and (lake_options or place.partition(".")[0] in _known_catalogs()):
         return "iceberg"
     return "parquet"
+
+
+def folder_format(place: str, storage_options: dict[str, Any] | None) -> Format | None:
+    """The format of the folder of tables at a place; None if there is none."""
+    fs, path = file_system(place, storage_options)
+    return next((of for mark, of in _MARKS.items() if fs.exists(f"{path.rstrip('/')}/{mark}")), None)
 
 
 def _known_catalogs() -> Sequence[str]:

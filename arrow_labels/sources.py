@@ -41,9 +41,14 @@ _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
 _LEAST_SECRET: Final = 5
+_HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
+_REFUSED: Final = (401, 403)
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
+DELTA_LOG: Final = "labels/_delta_log"
+LANCE_LABELS: Final = "labels.lance"
+"""What a folder of Delta tables has, and one of Lance datasets."""
 
 
 class File(NamedTuple):
@@ -69,8 +74,10 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
     MissingExtraError
         The file system needs a package that is not installed.
     FetchError
-        There is no such file system, or it refuses the options.
+        There is no such file system, it refuses the options, or the text is empty: that would be the current folder.
     """
+    if not url:
+        raise FetchError("Expected a path or URL, got an empty text")
     protocol = fsspec.utils.get_protocol(url)
     try:
         fs, path = url_to_fs(url, **(storage_options or {}))
@@ -132,11 +139,14 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     fs, path = file_system(url, storage_options)
     about: dict[str, Any] | None = None
     found: dict[str, dict[str, Any]] = {}
+    answer: BaseException | None = None
     try:
-        with suppress(FileNotFoundError):
+        try:
             about = fs.info(path)
+        except FileNotFoundError as error:
+            answer = error.__cause__  # over HTTP, whatever a server says instead of giving a file
         if about is not None and about["type"] == "directory":
-            found = fs.find(path, detail=True)
+            found = files_below(fs, path)
         elif about is None and has_magic(shown(path)):
             found = fs.glob(path, detail=True)
     except Exception as error:  # file systems raise errors of the libraries below them
@@ -146,9 +156,13 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
         return
     if about is None and not has_magic(shown(path)):
-        raise FetchError(f"Expected a file, folder or glob, got nothing - at {shown(url)}")
-    if f"{path.rstrip('/')}/{MANIFEST}" in found:
-        raise FetchError(f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet reads it")
+        raise FetchError(f"Expected a file, folder or glob, got {_instead(answer, url)} - at {shown(url)}")
+    marks = tuple(f"{path.rstrip('/')}/{mark}" for mark in (MANIFEST, f"{DELTA_LOG}/", f"{LANCE_LABELS}/"))
+    if any(name.startswith(marks) for name in found):
+        raise FetchError(
+            f"Expected labels, got a folder of tables - at {shown(url)}: read_parquet, read_delta or read_lance "
+            "reads it"
+        )
     if isinstance(fs, AbstractArchiveFileSystem):
         refuse_ways_out(fs.find(""))
     # What is known of a file is ten times as long as its name, and there can be millions of them.
@@ -159,13 +173,48 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
     name_of, none = _names(fs, url), True
     for name, size in sizes:
-        file = file_at(fs, name, name_of(name), name[len(root) :].lstrip("/"), size)
-        if about is None or file.kind:
+        below = name[len(root) :].lstrip("/")
+        if about is None or is_of_labels(below):
             none = False
-            yield file
+            yield file_at(fs, name, name_of(name), below, size)
     if none:
         what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
+
+
+def files_below(fs: fsspec.AbstractFileSystem, path: str) -> dict[str, dict[str, Any]]:
+    """The files below a folder, as `find` gives them; it would pass over local folders that may not be read."""
+    if not isinstance(fs, LocalFileSystem):
+        return cast("dict[str, dict[str, Any]]", fs.find(path, detail=True))
+    found: dict[str, dict[str, Any]] = {}
+    folders = [path]
+    while folders:
+        with suppress(FileNotFoundError):
+            for item in fs.ls(folders.pop(), detail=True):
+                if item["type"] == "directory":
+                    folders.append(item["name"])
+                else:
+                    found[item["name"]] = item
+    return found
+
+
+def _instead(answer: BaseException | None, url: str) -> str:
+    """What there is instead of a file: nothing, or an error of a server."""
+    if answer is None:
+        return "nothing"
+    status = getattr(answer, "status", None)
+    if status is None:
+        return reason(answer)
+    expired = ": the signed URL has perhaps expired" if status in _REFUSED and "?" in url else ""
+    return f"status {status} of HTTP{expired}"
+
+
+def is_of_labels(below: str) -> bool:
+    """Whether a file of a folder or archive is one of labels, by its suffix.
+
+    What systems and editors hide there is not: `._a.json`, `__MACOSX/a.json`, `.ipynb_checkpoints/a-checkpoint.json`.
+    """
+    return bool(suffixes(below)[0]) and _HIDDEN.search(below) is None
 
 
 def is_file(about: dict[str, Any]) -> bool:
@@ -184,7 +233,12 @@ def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, siz
     """A file, its path below the source given whole."""
     kind, compression = suffixes(below)
     stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
-    return File(fs, path, name, stem, size, kind, compression)
+    return File(fs, path, unicode(name), unicode(stem), size, kind, compression)
+
+
+def unicode(name: str) -> str:
+    """The name of a file as columns hold it: that of a local one may have bytes that are no UTF-8, as surrogates."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def suffixes(path: str) -> tuple[str, str]:

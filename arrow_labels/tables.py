@@ -22,7 +22,8 @@ class LabelTables:
     """Labels as fourteen Arrow tables.
 
     Each attribute is a `pa.Table` with the columns of `arrow_labels.schema`; a table that is not given is empty. What
-    speaks Arrow, such as a Polars DataFrame, is taken too: its large lists and strings become those of the schema.
+    speaks Arrow, such as a Polars DataFrame, is taken too: its large lists and strings become those of the schema, its
+    instants of another time zone those of UTC.
     Two are equal if their rows are, whatever the `content_hash` of labels.
     `dataclasses.replace(tables, segments=frame)` gives other `LabelTables` with a table replaced.
 
@@ -161,14 +162,19 @@ def _empty(name: str) -> pa.Table:
 
 
 def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
-    """A table whose lists and strings are as large as those of the schema."""
-    stored = pa.schema([pa.field(field.name, as_small(field.type)) for field in table.schema])
+    """A table whose lists and strings are as large as those of the schema, with its time zone."""
+    stored = pa.schema([pa.field(field.name, _in_utc(as_small(field.type))) for field in table.schema])
     if not stored.equals(schema):
         raise SchemaError(f"{_schema_difference(stored, schema)} - in table `{name}`")
     try:
         return table.cast(schema)
     except pa.ArrowInvalid as error:
         raise SchemaError(f"Expected lists and strings below 2^31, got {error} - in table `{name}`") from None
+
+
+def _in_utc(type_: pa.DataType) -> pa.DataType:
+    """A type whose instants are in UTC: DuckDB has them in the time zone of its session."""
+    return pa.timestamp(type_.unit, "UTC") if pa.types.is_timestamp(type_) and type_.tz is not None else type_
 
 
 def as_small(type_: pa.DataType) -> pa.DataType:

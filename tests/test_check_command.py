@@ -47,6 +47,13 @@ def test_errors_set_the_status_and_warnings_do_not(broken: Path) -> None:
     assert "non-positive-dimensions" not in result.stdout
 
 
+@pytest.mark.parametrize("to", ["parquet", "delta", "lance"])
+def test_folders_that_convert_wrote(to: str, broken: Path, tmp_path: Path) -> None:
+    assert run("convert", broken, tmp_path / "tables", "--to", to).exit_code == 0
+    result = run("check", tmp_path / "tables")
+    assert (result.exit_code, result.stdout) == (1, run("check", broken).stdout)
+
+
 def test_formats_say_the_same(broken: Path) -> None:
     expected = al.check_labels(al.read_labels(str(broken)))
     found = json.loads(run("check", broken, "--format", "json").stdout)

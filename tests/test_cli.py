@@ -387,7 +387,10 @@ def test_wrong_use(args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_wrong_storage_option_is_not_shown() -> None:
-    assert "hunter2" not in run("inspect", STREET, "--storage-option", "hunter2").stderr
+    for option in ("--storage-option", "--lake-option"):
+        said = run("restore", "tables", "back.json", option, "hunter2").stderr
+        assert f"{option}: expected KEY=VALUE" in said
+        assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("name", ["convert", "inspect"])
@@ -507,6 +510,20 @@ def test_names_that_the_encoding_cannot_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes close in other ways")
+def test_standard_input_and_output(tmp_path: Path) -> None:
+    text = Path(DRIVE).read_bytes()
+    piped = {"input": text, "capture_output": True, "check": True, "cwd": tmp_path}
+    assert subprocess.run(command("convert", "-", "tables"), **piped).stdout.endswith(b"findings            0\n")
+    assert subprocess.run(command("check", "-"), **piped).stdout == b"No findings.\n"
+    restored = subprocess.run(command("restore", "tables", "-"), **piped).stdout
+    assert difference(json.loads(text), json.loads(restored)) is None
+    back = tmp_path / "back.json"
+    with back.open("wb") as file:
+        subprocess.run(command("restore", "tables", "-"), stdout=file, check=True, cwd=tmp_path)
+    assert back.read_bytes() == restored
+    assert {item.name for item in tmp_path.iterdir()} == {"tables", "back.json"}
+
+
 def test_a_reader_that_hangs_up_is_no_error() -> None:
     with subprocess.Popen(command("schema"), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None

@@ -184,3 +184,9 @@ def test_any_releases_can_be_compared(one: Any, two: Any, match: Any) -> None:
 def test_a_match_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"match: expected 'id' or 'overlap', got 'name'"):
         al.compare_labels(al.LabelTables(), al.LabelTables(), match="name")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labelsets", ["gt", ("ground-truth",), ("a", "b", "c")])
+def test_labelsets_that_are_not_two(labelsets: Any) -> None:
+    with pytest.raises(ValueError, match=r"labelsets: expected a name of a and one of b, got "):
+        al.compare_labels(al.LabelTables(), al.LabelTables(), labelsets=labelsets)

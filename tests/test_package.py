@@ -144,9 +144,9 @@ LAYERS = (
     "engines.spark_options",
     "engines.spark",
     "terminal",
+    "formats",
     "check_command",
     "command_messages",
-    "formats",
     "cli",
 )
 """Every module, each after those that it may import; "" is the package itself."""

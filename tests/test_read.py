@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import lzma
+import os
 import threading
 import traceback
 import urllib.request
@@ -118,6 +119,15 @@ def test_a_folder(folder: Path) -> None:
     assert tables.labels["source"].to_pylist()[1] == str(folder / "b/1.json")
 
 
+def test_hidden_files_of_a_folder(folder: Path) -> None:
+    for name in ("._a.json", ".ipynb_checkpoints/a-checkpoint.json", "b/.x/y.json", "__MACOSX/a.json", "_b.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(LABEL))
+    assert al.read_labels(folder).labels["sample_id"].to_pylist() == ["_b", "a", "b/1", "b/2", "c"]
+    assert al.read_labels(folder / "b" / ".x").labels["sample_id"].to_pylist() == ["y"]
+    assert al.read_labels(folder / "._a.json").labels["sample_id"].to_pylist() == ["._a"]
+
+
 def test_a_glob(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert al.read_labels(f"{folder}/b/*.json").labels["sample_id"].to_pylist() == ["1", "2"]
     assert al.read_labels(f"{folder}/**/*.json").labels["sample_id"].to_pylist() == ["a", "b/1", "b/2"]
@@ -126,6 +136,30 @@ def test_a_glob(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tables.labels["source"].to_pylist() == ["b/1.json", "b/2.json"]
     assert al.read_labels("b").labels["source"].to_pylist() == ["b/1.json", "b/2.json"]
     assert al.read_labels("a.json").labels["source"].to_pylist() == ["a.json"]
+
+
+def test_a_folder_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:  # as for anyone but root
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(
+        al.FetchError, match=rf"Expected a source that can be read, got .*Permission denied.* - at {folder}"
+    ):
+        al.read_labels(folder)
+
+
+def test_names_that_are_no_text(folder: Path) -> None:
+    (folder / os.fsdecode(b"d\xff.json")).write_text(json.dumps(LABEL))
+    tables = al.read_labels(folder)
+    assert tables.labels["sample_id"].to_pylist() == ["a", "b/1", "b/2", "c", "d\\udcff"]
+    assert tables.labels["source"].to_pylist()[-1] == f"{folder}/d\\udcff.json"
+    with (folder / os.fsdecode(b"d\xff.json")).open("rb") as file:
+        assert al.read_labels(file).labels.num_rows == 1
 
 
 def test_a_list(folder: Path) -> None:
@@ -139,9 +173,18 @@ def test_a_zip(tmp_path: Path) -> None:
         archive.writestr("in/b.json", json.dumps(LABEL))
         archive.writestr("a.jsonl.gz", gzip.compress((json.dumps(LABEL) + "\n\n" + json.dumps(LABEL)).encode()))
         archive.writestr("readme.txt", "nothing")
+        archive.writestr("__MACOSX/in/._b.json", "what macOS adds")
     tables = al.read_labels(path)
     assert tables.labels["sample_id"].to_pylist() == ["a:1", "a:3", "in/b"]
     assert tables.labels["source"].to_pylist()[2] == f"zip://in/b.json::{path}"
+
+
+def test_a_zip_without_labels(tmp_path: Path) -> None:
+    path = tmp_path / "labels.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with pytest.raises(al.FetchError, match=rf"Expected members with labels .*, got none - at {path}"):
+        al.read_labels(path)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".jsonl.zst", ".ndjson.bz2"])
@@ -175,7 +218,16 @@ def test_http(web: str) -> None:
     assert same(al.read_labels(signed), f"{web}/release.json")
     with pytest.raises(al.FetchError) as error:
         al.read_labels(f"{web}/missing.json?signature=secret")
-    assert "missing.json" in str(error.value)
+    assert str(error.value) == f"Expected a file, folder or glob, got status 404 of HTTP - at {web}/missing.json"
+
+
+def test_http_that_refuses() -> None:
+    with faulty_server({"/a.json": [Answer(status=403)] * 2}) as server, pytest.raises(al.FetchError) as error:
+        al.read_labels(f"{server.url}/a.json?signature=secret")
+    said = "Expected a file, folder or glob, got status 403 of HTTP: the signed URL has perhaps expired - at "
+    assert str(error.value) == f"{said}{server.url}/a.json"
+    with pytest.raises(al.FetchError, match="got Cannot connect to host") as error:
+        al.read_labels(f"{server.url}/a.json?signature=secret")
     assert "secret" not in str(error.value)
 
 
@@ -258,6 +310,18 @@ def test_a_missing_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
         al.read_labels("s3://read-bucket/a.json")
 
 
+def log_in(folder: Path) -> Path:
+    log = folder / "labels" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json").write_text("{}")
+    return folder
+
+
+def hidden(folder: Path) -> Path:
+    (folder / ".a.json").write_text(json.dumps(LABEL))
+    return folder
+
+
 NOTHING: dict[str, tuple[Callable[[Path], Any], str]] = {
     "path": (lambda folder: folder / "no.json", "Expected a file, folder or glob, got nothing - at "),
     "glob": (lambda folder: f"{folder}/*.json", "Expected a match, got none - at "),
@@ -265,6 +329,15 @@ NOTHING: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: folder,
         "Expected files with labels (.json, .jsonl, .ndjson, compressed or in .zip), ",
     ),
+    "only hidden files": (
+        lambda folder: hidden(folder),
+        "Expected files with labels (.json, .jsonl, .ndjson, compressed or in .zip), ",
+    ),
+    "folder of Delta tables": (
+        lambda folder: log_in(folder),
+        "Expected labels, got a folder of tables - at ",
+    ),
+    "empty text": (lambda _: "", "Expected a path or URL, got an empty text"),
     "protocol": (lambda _: "nowhere://a.json", "Expected a URL that fsspec can open, got Protocol not known"),
     "type": (lambda _: 3, "Expected a path, URL, glob, open binary file, bytes, dict or pydantic model"),
 }

@@ -61,6 +61,16 @@ def test_frames_become_tables(tables: al.LabelTables) -> None:
             assert replaced[name].schema.equals(table.schema)
 
 
+def test_instants_of_another_time_zone(tables: al.LabelTables) -> None:
+    given = tables.datasets
+    assert given["created_at"].null_count == 0
+    moved = given["created_at"].cast(pa.timestamp("us", "America/New_York"))
+    moved = given.set_column(given.schema.get_field_index("created_at"), "created_at", moved)
+    replaced = dataclasses.replace(tables, datasets=moved)
+    assert replaced == tables
+    assert replaced.datasets.schema.equals(given.schema)
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "no table": ([1], "Expected an Arrow table, got `list` - for table `links`"),
     "a column is missing": (

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,16 +21,18 @@ import msgspec
 import polars as pl
 from fsspec.implementations.local import LocalFileSystem
 
+from arrow_labels.contents import COMPRESS
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import OrderedLabels, ordered_labels, polars_frame
 from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
-from arrow_labels.sources import file_system, hides_options, reason, shown
+from arrow_labels.sources import file_system, hides_options, reason, shown, suffixes
 from arrow_labels.tables import LabelTables
 from arrow_labels.wire import decode_json, encode_json
 
 _LOG: Final = logging.getLogger(__name__)
+_STREAMS: Final = (Path("/dev"), Path("/dev/fd"))
 
 __all__ = ["encode_labels", "write_release"]
 
@@ -96,7 +98,8 @@ def write_release(
     tables : LabelTables
         Tables of one release, or of samples or labels without one.
     target : str or path
-        Where to write: a path or any fsspec URL; `.gz`, `.bz2` and `.xz` compress. It appears when it is complete.
+        Where to write: a path or any fsspec URL; `.gz`, `.zst`, `.bz2` and `.xz` compress. A file appears when it is
+        complete; what is written to a pipe or a device, such as `/dev/stdout`, cannot be taken back.
     dataset : str, optional
         Which release to write, by the name of its dataset, if the tables hold several.
     storage_options : dict, optional
@@ -131,6 +134,8 @@ def write_release(
             fs, path = file_system(url, storage_options)
             if fs.isdir(path):
                 raise TargetError(f"Expected a file to write, got a folder - at {shown(url)}")
+            if suffixes(path)[0] == ".zip":
+                raise TargetError(f"Expected .json, .json.gz or the like, got an archive - at {shown(url)}")
             file = stack.enter_context(_appears_whole(fs, path))
             stack.enter_context(_readable_json())
             file.write(before)
@@ -163,11 +168,11 @@ def _as_target_error(url: str) -> Iterator[None]:
 @contextmanager
 def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[bytes]]:
     """A file to write, which is there when it is complete, also if the process is killed before."""
-    compression = fsspec.utils.infer_compression(path)
+    compress = COMPRESS.get(suffixes(path)[1], nullcontext)
     if not isinstance(fs, LocalFileSystem):
         with ExitStack() as opening:
             opening.enter_context(fs.transaction)
-            file = opening.enter_context(fsspec.core.OpenFile(fs, path, "wb", compression))
+            file = opening.enter_context(compress(opening.enter_context(fs.open(path, "wb"))))
             opened = opening.pop_all()
         try:
             yield file
@@ -179,11 +184,15 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
             raise
         opened.close()
         return
+    if _is_stream(Path(path)):
+        with Path(path).open("ab") as plain, compress(plain) as file:
+            yield file
+        return
     # Not by a transaction: that moves the file from the folder of temporary files, which may be on another disk.
     place = Path(path).resolve()
     new = place.with_name(f".{place.name}.partial-{secrets.token_hex(8)}")
     try:
-        with fsspec.core.OpenFile(fs, new.as_posix(), "wb", compression) as file:
+        with new.open("wb") as plain, compress(plain) as file:
             yield file
         with new.open("rb+") as written:
             os.fsync(written.fileno())
@@ -191,6 +200,11 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a pipe, a device, or a name of an open file: nothing may take its place."""
+    return path.parent in _STREAMS or (path.exists() and not path.is_file())
 
 
 def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 from fsspec.core import has_magic
 
 from arrow_labels.errors import FetchError
-from arrow_labels.sources import File, file_system, is_file, reason, resolve, shown, suffixes
+from arrow_labels.sources import File, file_system, files_below, is_file, is_of_labels, reason, resolve, shown
 
 MAX_FILE_AGE: Final = 7 * 24 * 3600
 """Seconds that a file may become visible late unless the caller says otherwise."""
@@ -93,12 +93,16 @@ def _present(url: str, storage_options: dict[str, Any] | None) -> dict[str, tupl
         fs.invalidate_cache()
         if not is_glob and not fs.isdir(path):
             raise FetchError(f"Expected a folder or a glob, where files arrive, got none - at {shown(url)}")
-        found = fs.glob(path, detail=True) if is_glob else fs.find(path, detail=True)
+        found = fs.glob(path, detail=True) if is_glob else files_below(fs, path)
     except FetchError:
         raise
     except Exception as error:  # file systems raise errors of the libraries below them
         raise FetchError(f"Expected a folder that can be read, got {reason(error)} - at {shown(url)}") from None
-    about = {name: item for name, item in found.items() if is_file(item) and (is_glob or suffixes(name)[0])}
+    about = {
+        name: item
+        for name, item in found.items()
+        if is_file(item) and (is_glob or is_of_labels(name[len(root) :].lstrip("/")))
+    }
     files = [item for item in resolve(url, storage_options) if item.path in about] if about else []
     return {file.path[len(root) :].lstrip("/"): (file, _modified(about[file.path])) for file in files}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from inspect import Parameter, signature
 from typing import Any, Final
 
 import pyarrow as pa
@@ -98,6 +99,10 @@ def read_labels(
         raise ValueError("mask_options: expected them with masks=True only")
     if isinstance(labelsets, str):
         raise ValueError(f"labelsets: expected a collection of names, got the text {labelsets!r}")
+    others = signature(ray.data.read_datasource).parameters.values()
+    known = [it.name for it in others if it.kind is Parameter.KEYWORD_ONLY]
+    if unknown := sorted(set(read_options) - set(known)):  # Ray itself would pass over them
+        raise ValueError(f"read_options: expected options of read_datasource, {', '.join(known)}, got {unknown[0]}")
     kept = None if labelsets is None else frozenset(labelsets)
     options = Options(task_type, timestamp_unit, kept, on_error)
     checked(table, columns, options)

@@ -32,6 +32,7 @@ from arrow_labels.write.lakehouse import (
     attempts,
     check_mode,
     chosen_tables,
+    place_of,
     refuse_existing,
     with_all_columns,
 )
@@ -107,7 +108,8 @@ def write_delta(
     """
     check_mode(mode)
     by = partition_columns(partition_by)
-    places = {name: Place(name, f"{os.fspath(uri).rstrip('/')}/{name}", by, storage_options) for name in SCHEMAS}
+    root = place_of(uri).rstrip("/")
+    places = {name: Place(name, f"{root}/{name}", by, storage_options) for name in SCHEMAS}
     found = {name: opened(place) for name, place in places.items()}
     if mode == "error":
         refuse_existing([name for name, table in found.items() if table is not None], shown(os.fspath(uri)))
@@ -169,7 +171,7 @@ def read_delta(
     (1, 0)
     """
     chosen = chosen_tables(tables)
-    place = os.fspath(uri).rstrip("/")
+    place = place_of(uri).rstrip("/")
     stored = {name: opened(Place(name, f"{place}/{name}", [], storage_options)) for name in {*chosen, *ORDER_COLUMNS}}
     if all(table is None for table in stored.values()):
         raise TargetError(f"Expected Delta tables such as `labels`, got none - at {shown(place)}")

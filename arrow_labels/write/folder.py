@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import MANIFEST, file_system, reason, shown
+from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, files_below, reason, shown
 
 MARKER: Final = "_arrow_labels.writing"
 """A file beside those of a first write that is not complete, where nothing can be renamed."""
@@ -160,6 +160,8 @@ def as_target_error(expected: str, url: str) -> Iterator[None]:
 def _missing(folder: Folder) -> str:
     """Why there is no manifest, and what to do."""
     fs, path, url = folder
+    if fs.exists(f"{path}/{DELTA_LOG}"):
+        return f"Expected tables of Parquet files, got Delta tables - at {url}: read_delta and write_delta take them"
     if fs.exists(path):
         return (
             f"Expected a complete folder of tables, got one without `{MANIFEST}` - at {url}: its write has not "
@@ -185,7 +187,7 @@ def _is_complete(folder: Folder) -> bool:
 def sizes(folder: Folder) -> dict[str, int]:
     """The files below a folder, and their bytes."""
     folder.fs.invalidate_cache()  # Object stores remember listings, and other processes write.
-    found = folder.fs.find(folder.path, detail=True)
+    found = files_below(folder.fs, folder.path)
     if folder.path in found:
         raise NotADirectoryError(folder.path)
     # S3 consoles make a folder as an object without content whose name ends with a slash.

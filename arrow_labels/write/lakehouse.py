@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -28,6 +29,14 @@ def check_mode(mode: str) -> None:
     if mode not in get_args(LakeMode):
         expected = ", ".join(f'"{name}"' for name in get_args(LakeMode))
         raise ValueError(f"mode: expected one of {expected}, got {mode!r}")
+
+
+def place_of(target: str | os.PathLike[str]) -> str:
+    """The path or URL that tables lie below, as a text; an empty one is refused, as that would be the root."""
+    place = os.fspath(target)
+    if not place:
+        raise TargetError("Expected a path or URL, got an empty text")
+    return place
 
 
 def chosen_tables(tables: Collection[str] | None) -> list[str]:

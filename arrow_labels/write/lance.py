@@ -26,6 +26,7 @@ from arrow_labels.write.lakehouse import (
     check_mode,
     chosen_tables,
     conflict,
+    place_of,
     refuse_existing,
 )
 from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
@@ -79,7 +80,7 @@ def write_lance(
     True
     """
     check_mode(mode)
-    url, options = os.fspath(target), dict(storage_options or {}) or None
+    url, options = place_of(target), dict(storage_options or {}) or None
     found = {name: _open(url, name, options) for name in SCHEMAS}
     if mode == "error":
         refuse_existing([f"{name}.lance" for name, dataset in found.items() if dataset is not None], shown(url))
@@ -148,7 +149,7 @@ def read_lance(
     (1, 0)
     """
     chosen = chosen_tables(tables)
-    url, options = os.fspath(target), dict(storage_options or {}) or None
+    url, options = place_of(target), dict(storage_options or {}) or None
     found = {}
     for name in chosen:
         dataset = _open(url, name, options)

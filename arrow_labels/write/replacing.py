@@ -38,8 +38,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import MANIFEST, reason
-from arrow_labels.write.folder import MARKER, WRITABLE, Folder, Manifest, Part, as_target_error, create, sizes
+from arrow_labels.sources import DELTA_LOG, MANIFEST, reason
+from arrow_labels.write.folder import MARKER, READABLE, WRITABLE, Folder, Manifest, Part, as_target_error, create, sizes
 
 Mode = Literal["error", "overwrite"]
 
@@ -60,6 +60,8 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
         There is something in it that may not be replaced (before `write` is called), or it cannot be written.
     """
     start = time.perf_counter()
+    if mode == "overwrite":
+        _refuse_delta(folder)
     if isinstance(folder.fs, LocalFileSystem):
         _write_and_rename(folder, Path(folder.path).resolve(), mode, write)
     else:
@@ -78,6 +80,18 @@ def _refuse(names: Iterable[str], mode: Mode, url: str) -> None:
     foreign = [name for name in names if name not in _OURS]
     if foreign:
         raise TargetError(f"Expected nothing but tables to overwrite, got {foreign[0]!r} - in {url}")
+
+
+def _refuse_delta(folder: Folder) -> None:
+    """Refuse Delta tables: they lie in folders of the same names, and their history would be deleted."""
+    fs, path, url = folder
+    with as_target_error(READABLE, url):
+        found = fs.exists(f"{path}/{DELTA_LOG}")
+    if found:
+        raise TargetError(
+            f"Expected tables of Parquet files to overwrite, got Delta tables - at {url}: read_delta and write_delta "
+            "take them; use another folder"
+        )
 
 
 def _encode(tables: dict[str, list[Part]], write_id: str) -> bytes:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from generate import release
 from json_equal import difference
 
 import arrow_labels as al
+from arrow_labels.contents import COMPRESS
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> pa.Table:
@@ -124,6 +127,38 @@ def test_targets(tmp_path: Path) -> None:
     assert difference(document, json.loads(gzip.decompress((tmp_path / "release.json.gz").read_bytes()))) is None
     with pytest.raises(al.TargetError, match="Expected a target that can be written, got "):
         al.write_release(tables, tmp_path / "missing" / "release.json")
+    with pytest.raises(al.TargetError, match=r"Expected \.json, \.json\.gz or the like, got an archive - at "):
+        al.write_release(tables, tmp_path / "release.json.zip")
+    with pytest.raises(al.TargetError, match="Expected a path or URL, got an empty text"):
+        al.write_release(tables, "")
+    assert [item.name for item in tmp_path.iterdir()] == ["release.json.gz"]
+
+
+@pytest.mark.parametrize("suffix", ["", *COMPRESS, ".GZ"])
+@pytest.mark.parametrize("folder", ["", "memory://targets"])
+def test_what_is_compressed_can_be_read(
+    suffix: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As without the packages that fsspec knows codecs by.
+    monkeypatch.setattr(fsspec.compression, "compr", {None: fsspec.compression.compr[None]})
+    target = f"{folder or tmp_path}/release.json{suffix}"
+    tables = al.decode_labels([release("vector", seed=1)])
+    al.write_release(tables, target)
+    assert al.read_labels(target).vectors == tables.vectors
+    with fsspec.open(target, "rb") as file:
+        assert file.read(1) == {"": b"{", ".gz": b"\x1f", ".bz2": b"B", ".xz": b"\xfd", ".zst": b"("}[suffix.lower()]
+
+
+def test_pipes_stay_what_they_are(tmp_path: Path) -> None:
+    document = release("vector", seed=1)
+    tables = al.decode_labels([document])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        al.write_release(tables, pipe)
+        assert difference(document, json.loads(reader.communicate()[0])) is None
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_a_target_is_complete_or_as_it_was(tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ def test_wrong_use(tmp_path: Path) -> None:
         read_labels(str(tmp_path), "cuboids", labelsets="x")
     with pytest.raises(ValueError, match="^mask_options: expected them with masks=True only"):
         read_labels(str(tmp_path), "cuboids", mask_options={"retries": 0})
+    with pytest.raises(ValueError, match=r"^read_options: expected options of read_datasource, .*, got colums$"):
+        read_labels(str(tmp_path), "cuboids", concurrency=1, colums=["x"])
     with pytest.raises(ValueError, match="^part_bytes: expected a positive number, got 0"):
         read_labels(str(tmp_path), "cuboids", part_bytes=0)
     with pytest.raises(ValueError, match="^table: expected one of segments, findings, rejects, got 'labels'"):

@@ -24,6 +24,7 @@ from strategies import releases
 import arrow_labels as al
 from arrow_labels.errors import FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.write.lakehouse import place_of
 from arrow_labels.write.merge_keys import MERGE_KEYS
 
 Read = Callable[..., al.LabelTables]
@@ -471,3 +472,9 @@ def test_a_missing_extra(package: str, extra: str, tmp_path: Path, monkeypatch: 
     for call in calls:
         with pytest.raises(MissingExtraError, match=rf"{package} is not installed: .*\[{extra}\]"):
             call()
+
+
+@pytest.mark.parametrize("call", [al.read_delta, al.read_lance, place_of])
+def test_an_empty_place_is_not_the_root(call: Callable[[str], Any]) -> None:
+    with pytest.raises(TargetError, match="^Expected a path or URL, got an empty text$"):
+        call("")

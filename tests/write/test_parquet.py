@@ -73,7 +73,7 @@ def files(target: str) -> set[str]:
 
 def put(target: str, file: str, content: bytes) -> None:
     fs, path = fsspec.core.url_to_fs(target)
-    fs.makedirs(path, exist_ok=True)
+    fs.makedirs(fs._parent(f"{path}/{file}"), exist_ok=True)
     fs.pipe_file(f"{path}/{file}", content)
 
 
@@ -275,6 +275,17 @@ def test_what_is_not_a_table_is_never_deleted(mode: Any, target: str) -> None:
         write_parquet(parts, target, mode=mode)
     assert next(parts) is NEW
     assert files(target) == {"thesis.tex"}
+
+
+def test_delta_tables_are_never_deleted(target: str) -> None:
+    put(target, "labels/_delta_log/00000000000000000000.json", b"{}")
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files to overwrite, got Delta tables - at "):
+        write_parquet(NEW, target, mode="overwrite")
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files, got Delta tables - at "):
+        write_parquet(NEW, target, mode="upsert")
+    with pytest.raises(TargetError, match="^Expected tables of Parquet files, got Delta tables - at "):
+        read_parquet(target)
+    assert files(target) == {"labels/_delta_log/00000000000000000000.json"}
 
 
 @pytest.mark.parametrize("mode", ["error", "overwrite"])
