@@ -261,9 +261,8 @@ def _check_keys(table: str, keys: pl.DataFrame) -> None:
         if column.null_count():
             raise SchemaError(f"Expected a key, got null - in column `{column.name}` of table `{table}`")
         if column.name in ("sensor_index", "frame_index") and (column < 0).any():
-            raise SchemaError(
-                f"Expected a place, 0 or more, got {column.min()} - in column `{column.name}` of table `{table}`"
-            )
+            found = column.filter(column < 0)[0]
+            raise SchemaError(f"Expected a place from 0, got {found} - in column `{column.name}` of table `{table}`")
 
 
 def _check_repeated(table: str, keys: pl.DataFrame, order: Places, frames: Places) -> None:
