@@ -1,6 +1,8 @@
 """Whatever arrives: an `ArrowLabelsError`, or the truth; no other exception, no hang, bounded memory."""
 
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import strategies
 from generate import TASK_TYPES, release
@@ -19,9 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import in_bytes, mutate, mutate_png
 from PIL import Image
-from round_trip import BrokenError, check_bitmap, check_document, check_file, table_files
+from round_trip import MANIFEST, BrokenError, check_bitmap, check_document, check_file, table_files
 
 import arrow_labels as al
+from arrow_labels.write.splice import read_footer, write_spliced
 
 SECONDS = 20
 bounded = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -180,7 +185,7 @@ def test_a_flipped_bit_of_a_number_in_parquet() -> None:
     assert "CRC" in str(failure)
 
 
-CHILD = """
+PEAK = """
 import resource, sys
 from pathlib import Path
 import arrow_labels as al
@@ -190,6 +195,8 @@ def peak():
     if status.exists():  # what `getrusage` says begins with the memory of the process that started this one
         return next(int(line.split()[1]) * 1024 for line in status.open() if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+"""
+CHILD = f"""{PEAK}
 before = peak()
 try:
     tables = al.read_labels(sys.argv[1])
@@ -285,3 +292,68 @@ def test_names_that_are_too_long_end_no_other_label() -> None:
     tables = al.decode_labels([other, long, other], on_error="collect")
     assert tables.rejects["labelset"].to_pylist() == ["a"]
     assert tables.segments["sample_id"].to_pylist() == ["b", "b#2"]
+
+
+READ_TABLES = f"""{PEAK}
+al.read_parquet(sys.argv[1])
+before = peak()
+for target in sys.argv[2:]:
+    try:
+        list(al.encode_labels(al.read_parquet(target)))
+    except al.ArrowLabelsError as error:
+        print(type(error).__name__)
+print(peak() - before)
+"""
+
+
+def many_dictionary_items(content: bytes) -> bytes:
+    """A file whose first page, the values of a dictionary, states 2**31 - 1 of them."""
+    header = rb"(\x15\x04\x15.\x15.\x4c\x15).(\x15\x00\x12\x00\x00)...."
+    many = lambda found: found[1] + b"\xfe\xff\xff\xff\x0f" + found[2]  # noqa: E731
+    changed, count = re.subn(header, many, content, count=1, flags=re.DOTALL)
+    assert (count, len(changed)) == (1, len(content))
+    return changed
+
+
+def many_rows(content: bytes) -> bytes:
+    """A file whose row group states 2**31 - 1 rows."""
+    footer = read_footer(lambda start, end: content[start:end], len(content))
+    (group,) = footer.groups
+    rows = b"\x16" + bytes([2 * group.rows]) + b"\x26"
+    assert sum(text.endswith(rows) for text in group.texts) == 1
+    texts = [
+        text.removesuffix(rows) + b"\x16\xfe\xff\xff\xff\x0f\x26" if text.endswith(rows) else text
+        for text in group.texts
+    ]
+    sink = io.BytesIO()
+    write_spliced(sink, [group._replace(texts=texts)], footer)
+    return sink.getvalue()
+
+
+def far_frames(content: bytes) -> bytes:
+    """A file whose frames stand in the thousands of millions."""
+    frames = pq.read_table(io.BytesIO(content))
+    index = pa.array(range(2**31 - 1 - frames.num_rows, 2**31 - 1), pa.int32())
+    sink = io.BytesIO()
+    pq.write_table(frames.set_column(frames.column_names.index("frame_index"), "frame_index", index), sink)
+    return sink.getvalue()
+
+
+def test_memory_of_a_file_that_states_more_than_it_holds(tmp_path: Path) -> None:
+    changes = [lambda content: content, many_dictionary_items, many_rows, far_frames]
+    targets = [tmp_path / str(number) for number in range(len(changes))]
+    name = "frames/part-00000.parquet"
+    for target, change in zip(targets, changes, strict=True):
+        al.write_parquet(al.decode_labels([release("pointcloud-cuboid-sequence", frames=2)]), target)
+        file = io.BytesIO()
+        pq.write_table(pq.read_table(target / name), file, compression="none")  # and without checksums
+        content = change(file.getvalue())
+        (target / name).write_bytes(content)
+        manifest = json.loads((target / MANIFEST).read_bytes())
+        manifest["tables"]["frames"][0]["bytes"] = len(content)
+        (target / MANIFEST).write_text(json.dumps(manifest))
+    command = [sys.executable, "-c", READ_TABLES, *map(str, targets)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    *errors, grown = run.stdout.split()
+    assert errors == ["TargetError", "TargetError", "SchemaError"]
+    assert int(grown) < 100_000_000

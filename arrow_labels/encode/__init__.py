@@ -56,7 +56,8 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     ------
     SchemaError
         A key is null or stands twice, a number is NaN or infinite, or a JSON column holds text that is no JSON, is
-        nested too deeply, or has a number that no float64 holds.
+        nested too deeply, or has a number that no float64 holds. Or a frame has no place in its label: an index is
+        negative, no sensor has it, or more than 200,000 frames and sensors of a label are there without a row.
 
     Examples
     --------

@@ -24,6 +24,8 @@ _POINTS_A_ROW = 100
 """Point ids that weigh as much as one annotation."""
 _LABEL_ROWS = 4
 """Annotations that weigh as much as a label around them."""
+_MOST_EMPTY = 200_000
+"""Frames and sensors of a label that have no row: each takes memory, and a single row with a large index makes many."""
 
 Places = npt.NDArray[np.int64]
 
@@ -121,12 +123,13 @@ class OrderedLabels:
 
 def attributes_json(row: dict[str, Any], frames: list[PlacedFrame], links: list[Any]) -> Any:
     """Label attributes of a `labels` row, its frames and its links; None for a label without any."""
+    own: dict[int, list[PlacedFrame]] = {}
+    for frame in frames:
+        own.setdefault(frame.sensor_index, []).append(frame)
+    _check_places(row, own)
     sensors = row["sensors"] or _implied_sensors(frames)
     attributes: dict[str, Any] = {}
     if sensors:
-        own: dict[int, list[PlacedFrame]] = {}
-        for frame in frames:
-            own.setdefault(frame.sensor_index, []).append(frame)
         attributes["sensors"] = [_sensor_json(sensor, own.get(index, [])) for index, sensor in enumerate(sensors)]
     elif row["frame_count"] is not None or (frames and frames[-1].frame_index > 0):
         attributes["frames"] = _sequence(row["frame_count"], frames)
@@ -139,6 +142,24 @@ def attributes_json(row: dict[str, Any], frames: list[PlacedFrame], links: list[
     if links:
         attributes["links"] = links
     return attributes
+
+
+def _check_places(row: dict[str, Any], own: dict[int, list[PlacedFrame]]) -> None:
+    """Check that the frames of each sensor have a place in a label, and that few rows do not make a large one."""
+    where = f"of labelset {row['labelset']!r} of sample {row['sample_id']!r}"
+    sensors = row["sensors"]
+    if sensors and own and max(own) >= len(sensors):
+        raise SchemaError(f"Expected a `sensor_index` below {len(sensors)}, got {max(own)} - {where}")
+    counts = [sensor["frame_count"] for sensor in sensors] if sensors else [row["frame_count"]]
+    lengths = {index: max(0, count or 0) for index, count in enumerate(counts)}
+    for index, frames in own.items():
+        lengths[index] = max(lengths.get(index, 0), frames[-1].frame_index + 1)
+    empty = sum(lengths.values()) - sum(map(len, own.values())) + max(lengths) + 1 - len(lengths)
+    if empty > _MOST_EMPTY:
+        raise SchemaError(
+            f"Expected at most {_MOST_EMPTY:,} frames and sensors without a row, got {empty:,} - {where}: look for a "
+            "large `frame_index`, `sensor_index` or `frame_count`, or give them rows in `frames`"
+        )
 
 
 def _implied_sensors(frames: list[PlacedFrame]) -> list[dict[str, Any]]:
@@ -222,7 +243,7 @@ def table_frame(tables: LabelTables, table: str) -> pl.DataFrame:
     """A table as a Polars frame, its keys checked."""
     frame = polars_frame(tables[table])
     keys = frame.select(KEYS[table])
-    _check_nulls(table, keys)
+    _check_keys(table, keys)
     repeated = keys.is_duplicated()
     if repeated.any():
         raise _repeated(table, keys.row(int(repeated.arg_max() or 0), named=True))
@@ -231,14 +252,17 @@ def table_frame(tables: LabelTables, table: str) -> pl.DataFrame:
 
 def _keys(tables: LabelTables, table: str) -> pl.DataFrame:
     frame = polars_frame(tables[table].select([*KEYS[table], "sensor", "timestamp"]))
-    _check_nulls(table, frame.select(KEYS[table]))
+    _check_keys(table, frame.select(KEYS[table]))
     return frame
 
 
-def _check_nulls(table: str, keys: pl.DataFrame) -> None:
+def _check_keys(table: str, keys: pl.DataFrame) -> None:
     for column in keys:
         if column.null_count():
             raise SchemaError(f"Expected a key, got null - in column `{column.name}` of table `{table}`")
+        if column.name in ("sensor_index", "frame_index") and (column < 0).any():
+            found = column.filter(column < 0)[0]
+            raise SchemaError(f"Expected a place from 0, got {found} - in column `{column.name}` of table `{table}`")
 
 
 def _check_repeated(table: str, keys: pl.DataFrame, order: Places, frames: Places) -> None:

@@ -16,7 +16,6 @@ from typing import IO, Any, Final, NamedTuple
 
 import fsspec
 import msgspec
-import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
@@ -145,10 +144,10 @@ def create(folder: Folder, file: str) -> IO[bytes]:
 
 @contextmanager
 def as_target_error(expected: str, url: str) -> Iterator[None]:
-    """Turn the errors of a file system into those of this library."""
+    """Turn the errors of a file system and of Arrow into those of this library."""
     try:
         yield
-    except (ArrowLabelsError, MissingExtraError, pa.ArrowException, MemoryError):
+    except (ArrowLabelsError, MissingExtraError):
         raise
     except Exception as error:  # file systems raise errors of the libraries below them, which hold whole URLs
         got = f"{type(error).__name__}: {reason(error)}"

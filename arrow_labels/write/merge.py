@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrow_labels.schema import OWNERS, SCHEMAS
-from arrow_labels.write.folder import Folder, Part
+from arrow_labels.write.folder import Folder, Part, as_target_error
+from arrow_labels.write.parts import open_part, readable
 from arrow_labels.write.splice import Footer, Group, file_bytes, read_footer
 
 BESIDE: Final = {
@@ -66,23 +67,27 @@ class Opened(NamedTuple):
 
 def open_files(stack: ExitStack, name: str, files: Sequence[File]) -> Opened:
     """Open the files of a table until the stack is closed."""
-    paths = [f"{file.folder.path}/{file.part.file}" for file in files]
-    opened = [
-        stack.enter_context(pq.ParquetFile(path, filesystem=file.folder.fs))
-        for path, file in zip(paths, files, strict=True)
-    ]
+    opened = [stack.enter_context(open_part(file.folder, file.part)) for file in files]
     rows = [[file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] for file in opened]
 
     @lru_cache(maxsize=4)
     def read(file: int, group: int) -> pa.Table:
-        return opened[file].read_row_group(group).cast(SCHEMAS[name])
+        with as_target_error(readable(files[file].part), files[file].folder.url):
+            found = opened[file].read_row_group(group)
+            found.validate(full=True)
+            return found.cast(SCHEMAS[name])
 
     def read_columns(file: int, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        return opened[file].read_row_groups(list(groups), columns=list(columns))
+        with as_target_error(readable(files[file].part), files[file].folder.url):
+            found = opened[file].read_row_groups(list(groups), columns=list(columns))
+            found.validate(full=True)
+            return found
 
     @cache
     def footer(file: int) -> Footer:
-        return read_footer(file_bytes(files[file].folder.fs, paths[file]), files[file].part.bytes)
+        folder, part, _ = files[file]
+        with as_target_error(readable(part), folder.url):
+            return read_footer(file_bytes(folder.fs, f"{folder.path}/{part.file}"), part.bytes)
 
     return Opened(name, files, rows, read, read_columns, footer)
 

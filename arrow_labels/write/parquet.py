@@ -17,14 +17,12 @@ from typing import Any, Final, Literal, get_args
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
-    READABLE,
     Folder,
     Manifest,
     Part,
@@ -35,7 +33,7 @@ from arrow_labels.write.folder import (
     open_folder,
 )
 from arrow_labels.write.owners import Key, Tables, given_owners
-from arrow_labels.write.parts import Limits, row_groups, write_part
+from arrow_labels.write.parts import Limits, check_rows, open_part, readable, row_groups, write_part
 from arrow_labels.write.replacing import Write, replace_folder
 from arrow_labels.write.upsert import Writing, insert
 
@@ -233,11 +231,7 @@ def read_parquet(
 def _read(folder: Folder, name: str, part: Part, version: int) -> pa.Table:
     """Read a part, after a look at its columns; its checksums are proven, and that its text is UTF-8."""
     try:
-        path = f"{folder.path}/{part.file}"
-        with (
-            as_target_error(READABLE, folder.url),
-            pq.ParquetFile(path, filesystem=folder.fs, page_checksum_verification=True) as file,
-        ):
+        with open_part(folder, part) as file, as_target_error(readable(part), folder.url):
             # Refuses other columns before they are read.
             LabelTables(**{name: _completed(file.schema_arrow.empty_table(), name, version)})
             # One row group after the other: a column of lists that is read whole overflows at 2**31 items.
@@ -246,16 +240,11 @@ def _read(folder: Folder, name: str, part: Part, version: int) -> pa.Table:
                 group.validate(full=True)
     except SchemaError as error:
         raise SchemaError(f"{error} - in `{part.file}` of {folder.url}") from None
-    except (pa.ArrowException, UnicodeDecodeError) as error:  # names that are no UTF-8
-        raise TargetError(
-            f"Expected `{part.file}` to be Parquet, got {type(error).__name__}: {error} - in {folder.url}"
-        ) from error
     # Parquet calls the items of lists `element`.
     table = pa.concat_tables(
         [SCHEMAS[name].empty_table(), *(_completed(group, name, version).cast(SCHEMAS[name]) for group in groups)]
     )
-    if table.num_rows != part.rows:
-        raise TargetError(f"Expected {part.rows:,} rows in `{part.file}`, got {table.num_rows:,} - in {folder.url}")
+    check_rows(table.num_rows, folder, part)
     return table
 
 

@@ -1,4 +1,4 @@
-"""LabelTables -> Parquet files, a row group at a time.
+"""LabelTables -> Parquet files, a row group at a time, and what opens these files.
 
 Processes that write parts of a target import this and no more: their start counts.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrow_labels.errors import SchemaError
+from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
@@ -23,6 +23,27 @@ from arrow_labels.write.folder import WRITABLE, Folder, Part, as_target_error, c
 _LOG: Final = logging.getLogger(__name__)
 _WAITING: Final = 3
 """Row groups' worth of bytes that may wait, over all tables."""
+
+
+def open_part(folder: Folder, part: Part) -> pq.ParquetFile:
+    """Open a file of a table; its checksums are proven when it is read, within `as_target_error(readable(part), …)`."""
+    with as_target_error(readable(part), folder.url):
+        path = f"{folder.path}/{part.file}"
+        file = pq.ParquetFile(path, filesystem=folder.fs, page_checksum_verification=True)
+        # Arrow takes memory for as many rows as are stated, before it reads one.
+        check_rows(sum(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)), folder, part)
+    return file
+
+
+def check_rows(rows: int, folder: Folder, part: Part) -> None:
+    """Check that a file of a table has the rows that the manifest says."""
+    if rows != part.rows:
+        raise TargetError(f"Expected {part.rows:,} rows in `{part.file}`, got {rows:,} - in {folder.url}")
+
+
+def readable(part: Part) -> str:
+    """What is expected of a file of a table."""
+    return f"`{part.file}` to be Parquet that can be read"
 
 
 class Limits(NamedTuple):

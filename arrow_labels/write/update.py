@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
@@ -20,10 +19,10 @@ from arrow_labels.sources import hides_options
 from arrow_labels.state import STATE_COLUMNS, State, state
 from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress
-from arrow_labels.write.folder import READABLE, Folder, Manifest, as_target_error, current, is_vacant, open_folder
+from arrow_labels.write.folder import Folder, Manifest, as_target_error, current, is_vacant, open_folder
 from arrow_labels.write.owners import Key, Tables, keys
 from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, add, checked, write_parquet
-from arrow_labels.write.parts import write_part
+from arrow_labels.write.parts import open_part, readable, write_part
 
 
 @hides_options
@@ -148,11 +147,10 @@ def _state(folder: Folder, manifest: Manifest) -> State:
         schema = pa.schema([SCHEMAS[name].field(column) for column in columns])
         parts = [schema.empty_table()]
         for part in manifest.tables[name]:
-            with (
-                as_target_error(READABLE, folder.url),
-                pq.ParquetFile(f"{folder.path}/{part.file}", filesystem=folder.fs) as file,
-            ):
-                parts.append(file.read(columns=list(columns)).select(columns).cast(schema))
+            with open_part(folder, part) as file, as_target_error(readable(part), folder.url):
+                found = file.read(columns=list(columns)).select(columns)
+                found.validate(full=True)
+                parts.append(found.cast(schema))
         tables.append(pa.concat_tables(parts))
     return state(*tables)
 

@@ -79,11 +79,23 @@ def test_labels_without_samples_make_a_release() -> None:
     assert made == {"dataset": {"samples": [{"uuid": "s", "labels": labels}]}}
 
 
+MANY_EMPTY = "Expected at most 200,000 frames and sensors without a row"
 WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
     "null key": ([cuboid(labelset=None)], "Expected a key, got null - in column `labelset` of table `cuboids`"),
     "key twice": ([cuboid(), cuboid()], "Expected each key once, got {'sample_id': 's', "),
     "NaN": ([cuboid(y=float("nan"))], "Expected numbers that JSON can hold, got nan - in column `y` of `cuboids`"),
     "infinity": ([cuboid(length=float("-inf"))], "Expected numbers that JSON can hold, got -inf - in column `length`"),
+    "frame before the first": ([cuboid(frame_index=-1)], "Expected a place from 0, got -1 - in column"),
+    "sensor before the first": (
+        [cuboid(sensor_index=-7)],
+        "Expected a place from 0, got -7 - in column",
+    ),
+    "far frame": ([cuboid(frame_index=2**31 - 1)], f"{MANY_EMPTY}, got 2,147,483,647 - of labelset 'model'"),
+    "far sensor": ([cuboid(sensor_index=2**31 - 1)], f"{MANY_EMPTY}, got 2,147,483,647 - of labelset 'model'"),
+    "frames that are far in several sensors": (
+        [cuboid(sensor_index=sensor, frame_index=150_000) for sensor in range(2)],
+        f"{MANY_EMPTY}, got 300,000 - of labelset",
+    ),
 }
 
 
@@ -96,6 +108,28 @@ def test_tables_that_cannot_be_written(rows: list[dict[str, Any]], message: str)
     with pytest.raises(al.SchemaError):
         al.write_release(tables, "memory://wrong.json")
     assert not fsspec.filesystem("memory").exists("/wrong.json")
+
+
+@pytest.mark.parametrize(
+    ("label", "rows", "message"),
+    [
+        ({"frame_count": 2**31 - 1}, [], f"{MANY_EMPTY}, got 2,147,483,647"),
+        ({"frame_count": 10**6}, [cuboid(frame_index=3)], f"{MANY_EMPTY}, got 999,999"),
+        ({"sensors": [{"frame_count": -(2**31)}, {"frame_count": 10**9}]}, [], f"{MANY_EMPTY}, got 1,000,000,000"),
+        ({"sensors": [{"name": "a"}]}, [cuboid(sensor_index=1)], "Expected a `sensor_index` below 1, got 1"),
+    ],
+)
+def test_labels_that_do_not_fit_their_frames(label: dict[str, Any], rows: list[dict[str, Any]], message: str) -> None:
+    labels = table("labels", [{"sample_id": "s", "labelset": "model"} | label])
+    with pytest.raises(al.SchemaError) as error:
+        encoded(al.LabelTables(labels=labels, cuboids=table("cuboids", rows)))
+    assert str(error.value).startswith(f"{message} - of labelset 'model' of sample 's'")
+
+
+def test_as_many_frames_without_a_row_as_may_be() -> None:
+    tables = al.LabelTables(cuboids=table("cuboids", [cuboid(frame_index=200_000)]))
+    frames = encoded(tables)["s", "model"]["frames"]
+    assert (len(frames), frames[0], frames[-1]) == (200_001, {"annotations": []}, {"annotations": [BOX]})
 
 
 def test_not_finite_points() -> None:

@@ -31,7 +31,7 @@ from strategies import releases
 import arrow_labels as al
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.write import parquet, parts, replacing
+from arrow_labels.write import parts, replacing
 from arrow_labels.write.parquet import read_parquet, write_parquet
 
 MANIFEST = "_arrow_labels.json"
@@ -710,7 +710,7 @@ def test_other_number_of_rows(tmp_path: Path) -> None:
 
 def test_tables_that_are_replaced_while_they_are_read(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(NEW, target)
-    cast = parquet.pq.ParquetFile
+    cast = pq.ParquetFile
     done = []
 
     def open_part(path: str, **options: Any) -> Any:
@@ -718,7 +718,7 @@ def test_tables_that_are_replaced_while_they_are_read(target: str, monkeypatch: 
             done.append(write_parquet(NEW, target, mode="overwrite"))
         return cast(path, **options)
 
-    monkeypatch.setattr(parquet.pq, "ParquetFile", open_part)
+    monkeypatch.setattr(pq, "ParquetFile", open_part)
     with pytest.raises(TargetError):
         read_parquet(target)
     assert read_parquet(target) == NEW

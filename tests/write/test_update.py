@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +284,31 @@ def test_keys_must_tell_rows_apart() -> None:
     al.write_parquet([tables, tables], TARGET, mode="overwrite")
     with pytest.raises(al.SchemaError, match="Expected each label once"):
         al.write_parquet(tables, TARGET, mode="upsert")
+
+
+def zeros(data: bytes) -> bytes:
+    return bytes(len(data))
+
+
+def flipped(data: bytes) -> bytes:
+    """A file with another labelset in the column of those."""
+    place = data.index(b"first")
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [zeros, flipped])
+@pytest.mark.parametrize("name", ["labels", "vectors"])
+@pytest.mark.parametrize("mode", ["update", "append", "upsert"])
+def test_a_damaged_target_is_an_error_and_stays(mode: Any, name: str, damage: Callable[[bytes], bytes]) -> None:
+    al.write_parquet(whole([release_of("a", ("first",))]), TARGET, compression="none")
+    fs = fsspec.filesystem("memory")
+    path = f"/update/out/{name}/part-00000.parquet"
+    fs.pipe_file(path, damage(fs.cat_file(path)))
+    before, new = content(), release_of("b")
+    add = partial(al.update_parquet, [new]) if mode == "update" else partial(al.write_parquet, whole([new]), mode=mode)
+    with pytest.raises(al.TargetError, match=f"`{name}/part-00000.parquet` to be Parquet that can be read, got "):
+        add(TARGET)
+    assert content() == before
 
 
 @pytest.mark.parametrize("options", [{"mode": "merge"}, {"removed": "delete"}, {"mode": "upsert", "removed": "maybe"}])
