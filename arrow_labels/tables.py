@@ -191,7 +191,7 @@ def as_small(type_: pa.DataType) -> pa.DataType:
 def _schema_difference(got: pa.Schema, expected: pa.Schema) -> str:
     for name in expected.names:
         if name not in got.names:
-            return f"Expected column `{name}`, got none"
+            return f"Expected column `{name}`, got none (one without values has nulls)"
         if got.field(name).type != expected.field(name).type:
             return f"Expected column `{name}` of type `{expected.field(name).type}`, got `{got.field(name).type}`"
     extra = [name for name in got.names if name not in expected.names]

@@ -75,7 +75,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no table": ([1], "Expected an Arrow table, got `list` - for table `links`"),
     "a column is missing": (
         al.SCHEMAS["links"].empty_table().drop_columns(["to_id"]),
-        "Expected column `to_id`, got none",
+        "Expected column `to_id`, got none (one without values has nulls) - in table `links`",
     ),
     "a type is another": (
         al.SCHEMAS["links"].empty_table().set_column(3, "from_id", pa.array([], pa.int32())),
