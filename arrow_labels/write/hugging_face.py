@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from arrow_labels.errors import MissingExtraError
+from arrow_labels.errors import FetchError, MissingExtraError
+from arrow_labels.locate import PROTOCOLS, home, locate
 from arrow_labels.schema import ROWS, SCHEMAS
+from arrow_labels.sources import shown
 from arrow_labels.tables import LabelTables
 
 if TYPE_CHECKING:
@@ -20,7 +25,14 @@ _STORED: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _MOST_CLASSES: Final = 1 << 16
 
 
-def to_datasets(tables: LabelTables, table: str, *, images: bool = True) -> datasets.Dataset:
+def to_datasets(
+    tables: LabelTables,
+    table: str,
+    *,
+    images: bool = True,
+    base: str | os.PathLike[str] | None = None,
+    protocols: Collection[str] = PROTOCOLS,
+) -> datasets.Dataset:
     """A table as a Hugging Face dataset, without a copy.
 
     Lists become `List` features, `category_id` becomes a `ClassLabel`, and frames of samples and camera images get a
@@ -35,6 +47,11 @@ def to_datasets(tables: LabelTables, table: str, *, images: bool = True) -> data
     images : bool
         Whether `sample_frames` and `cameras` get the column `image` after that of their URL: an `Image` that is
         fetched when a row is read, and when the dataset is saved. Leave it out where the URLs cannot be read.
+    base : str or path, optional
+        Folder or URL that relative URLs of images start from, instead of the folder of their document; local paths are
+        followed only below it.
+    protocols : collection of str
+        Protocols that URLs of images may have.
 
     Returns
     -------
@@ -47,6 +64,9 @@ def to_datasets(tables: LabelTables, table: str, *, images: bool = True) -> data
     ------
     KeyError
         There is no such table.
+    FetchError
+        The URL of an image leads where documents may not, as those of bitmaps in `read_masks`: a saved dataset holds
+        what they lead to.
     MissingExtraError
         datasets is not installed.
 
@@ -66,7 +86,10 @@ def to_datasets(tables: LabelTables, table: str, *, images: bool = True) -> data
         raise MissingExtraError("datasets", extra="datasets") from None
     rows = tables[table]
     if images and table in _IMAGES:
-        rows = _with_images(rows, _IMAGES[table])
+        if isinstance(protocols, str):
+            raise ValueError(f"protocols: expected a collection of names, got the text {protocols!r}")
+        places = _places(tables, rows, _IMAGES[table], None if base is None else os.fspath(base), protocols)
+        rows = _with_images(rows, _IMAGES[table], places)
     features = datasets.Features.from_arrow_schema(rows.schema)
     if _IMAGE in features:
         features[_IMAGE] = datasets.Image()
@@ -113,11 +136,47 @@ def from_datasets(dataset: datasets.Dataset, table: str) -> pa.Table:
     return rows.cast(SCHEMAS[table])
 
 
-def _with_images(rows: pa.Table, url: str) -> pa.Table:
+def _places(
+    tables: LabelTables, rows: pa.Table, url: str, base: str | None, protocols: Collection[str]
+) -> pa.ChunkedArray:
+    """Where the image of each row is: whole URLs as they stand, others as `locate` lets them."""
+    import polars as pl
+
+    only = pl.when(pl.col("source").n_unique() == 1).then(pl.col("source").first())
+    labels = pl.LazyFrame(tables.labels).group_by("sample_id").agg(only)
+    releases = pl.LazyFrame(tables.datasets).group_by("dataset").agg(only.alias("release"))
+    samples = pl.LazyFrame(tables.samples).select("sample_id", "dataset").unique("sample_id", keep="first")
+    sources = samples.join(releases, on="dataset", how="left", nulls_equal=True).join(
+        labels, on="sample_id", how="left"
+    )
+    source = pl.coalesce("release", "source").alias("source")
+    links = (
+        pl.LazyFrame(rows.select(["sample_id", url]).rename_columns(["sample_id", "url"]))
+        .join(sources.select("sample_id", source), on="sample_id", how="left", maintain_order="left")
+        .collect()
+    )
+    chain = pl.col("url").str.contains("::", literal=True)
+    whole = pl.col("url").str.contains(rf"^({'|'.join(map(re.escape, protocols))})://[^/\s][^\s]*$") & ~chain
+    others = links.filter(~whole).unique(["url", "source"], maintain_order=True)
+    found = []
+    for sample_id, text, document in others.select("sample_id", "url", "source").iter_rows():
+        try:
+            found.append(locate(text, home(document, base), protocols=protocols).url if text.strip() else None)
+        except FetchError as error:
+            raise FetchError(
+                f"{error} - at the image {shown(text)} of sample {sample_id}: images=False leaves images out"
+            ) from None
+    places = others.select("url", "source", pl.Series("place", found, pl.String), other=True)
+    resolved = links.join(places, on=["url", "source"], how="left", nulls_equal=True, maintain_order="left")
+    place = resolved.select(pl.when("other").then("place").otherwise("url")).to_series()
+    return pa.chunked_array([place.to_arrow(compat_level=pl.CompatLevel.oldest())]).cast(pa.string())
+
+
+def _with_images(rows: pa.Table, url: str, places: pa.ChunkedArray) -> pa.Table:
     """Rows with the column `image` after that of the URL."""
     stored = [
-        pa.StructArray.from_arrays([pa.nulls(len(urls), pa.binary()), urls], fields=[*_STORED], mask=urls.is_null())
-        for urls in rows[url].chunks
+        pa.StructArray.from_arrays([pa.nulls(len(paths), pa.binary()), paths], fields=[*_STORED], mask=paths.is_null())
+        for paths in places.chunks
     ]
     place = rows.schema.get_field_index(url) + 1
     return rows.add_column(place, pa.field(_IMAGE, _STORED), pa.chunked_array(stored, _STORED))

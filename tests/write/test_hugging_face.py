@@ -1,5 +1,6 @@
 """Hugging Face datasets: round trips and features."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def test_images_are_read(tmp_path: Path) -> None:
     samples = [{"name": "a", "attributes": {"image": {"url": path}}, "labels": {}}, {"name": "b", "labels": {}}]
     samples.append({"name": "c", "attributes": {"image": {}}, "labels": {}})
     tables = al.decode_labels(samples)
-    dataset = al.to_datasets(tables, "sample_frames")
+    dataset = al.to_datasets(tables, "sample_frames", base=tmp_path)
     assert dataset.column_names == [*SCHEMAS["sample_frames"].names[:7], "image", *SCHEMAS["sample_frames"].names[7:]]
     np.testing.assert_array_equal(np.asarray(dataset[0]["image"]), pixels)
     assert dataset[1]["image"] is None
@@ -117,6 +118,36 @@ def test_images_are_read(tmp_path: Path) -> None:
     assert isinstance(al.to_datasets(MULTI, "cameras").features["image"], datasets.Image)
     stored = al.to_datasets(MULTI, "cameras").with_format("arrow")["image"][:]
     assert [row["path"] for row in pa.chunked_array(stored).to_pylist()] == MULTI.cameras["url"].to_pylist()
+
+
+def test_images_are_where_documents_may_lead(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/image.png", "secret.png"):
+        Image.fromarray(np.zeros((2, 4, 3), np.uint8)).save(tmp_path / name)
+
+    def written(url: str) -> Path:
+        sample = {"name": "a", "attributes": {"image": {"url": url}}, "labels": {}}
+        path = tmp_path / "in" / "release.json"
+        path.write_text(json.dumps({"name": "v1", "dataset": {"name": "d", "samples": [sample, {"name": "b"}]}}))
+        return path
+
+    dataset = al.to_datasets(al.read_labels(written("image.png")), "sample_frames")
+    assert dataset[0]["image"].size == (4, 2)
+    assert dataset[0]["image_url"] == "image.png"
+    for url in (
+        "../secret.png",
+        str(tmp_path / "secret.png"),
+        f"file://{tmp_path}/secret.png",
+        "s3://b/a::file:///secret",
+    ):
+        tables = al.read_labels(written(url))
+        with pytest.raises(al.FetchError, match=r"^Expected a .* of sample a: images=False leaves images out$"):
+            al.to_datasets(tables, "sample_frames")
+        assert al.to_datasets(tables, "sample_frames", images=False)[0]["image_url"] == url
+    opened = al.to_datasets(al.read_labels(written("secret.png")), "sample_frames", base=tmp_path)
+    assert opened[0]["image"].size == (4, 2)
+    with pytest.raises(al.FetchError, match="got a local path in a document that is not a local file"):
+        al.to_datasets(al.read_labels(written(f"file://{tmp_path}/secret.png").read_bytes()), "sample_frames")
 
 
 def test_what_is_refused() -> None:
