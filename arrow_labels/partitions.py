@@ -47,8 +47,10 @@ def groups_of_items(items: Iterable[tuple[int, Any]], part_bytes: int = PIECE_BY
     return list(_filled(items, lambda it: (it[1].size or 0) if isinstance(it[1], File) else 0, part_bytes))
 
 
-def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES) -> list[Part]:
-    """Parts of about `part_bytes`, of all pieces of a source in their order.
+def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES, at_least: int = 1) -> list[Part]:
+    """Parts of about the same size, `part_bytes` at most, of all pieces of a source in their order.
+
+    There are `at_least` so many, if there are as many pieces.
 
     Examples
     --------
@@ -61,7 +63,7 @@ def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES) -> list[Par
     keys: set[tuple[str, str]] = set()
     lone = 0
     made = []
-    for group in _filled(pieces, lambda piece: piece.nbytes, part_bytes):
+    for group in _filled(pieces, lambda piece: piece.nbytes, part_bytes, at_least):
         before = _counts_before(ids, chain.from_iterable(piece.samples for piece in group))
         taken = _keys_before(keys, chain.from_iterable(piece.labels for piece in group))
         spans, nbytes = tuple(piece.span for piece in group), sum(piece.nbytes for piece in group)
@@ -70,15 +72,22 @@ def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES) -> list[Par
     return made
 
 
-def _filled(items: Iterable[T], nbytes: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Runs of items of about `limit` bytes; one that is larger is a run of its own."""
+def _filled(items: Iterable[T], nbytes: Callable[[T], int], limit: int, at_least: int = 1) -> Iterator[list[T]]:
+    """Runs of items, all about as large: workers that share them end together.
+
+    None is larger than about `limit` bytes, but for one item that is larger by itself.
+    """
+    costs = [(item, nbytes(item) + _FILE_BYTES) for item in items]
+    most, whole = limit + _FILE_BYTES, sum(cost for _, cost in costs)
+    share = whole / max(at_least, -(-whole // most), 1)
     group: list[T] = []
-    size = 0
-    for item in items:
-        cost = nbytes(item) + _FILE_BYTES
-        if group and size + cost > limit + _FILE_BYTES:
+    size, done, end = 0, 0, share
+    for item, cost in costs:
+        # An item belongs to the share that its middle is in.
+        if group and (size + cost > most or done + size + cost / 2 > end):
             yield group
-            group, size = [], 0
+            done += size
+            group, size, end = [], 0, (round(done / share) + 1) * share
         group.append(item)
         size += cost
     if group:

@@ -20,7 +20,7 @@ from labelled import TYPES
 
 import arrow_labels as al
 from arrow_labels.partitions import checked, groups_of_items, parts_of, read_part
-from arrow_labels.pieces import Options, index, items_of
+from arrow_labels.pieces import Options, Piece, index, items_of
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.spans import Files, Lines, Samples
 
@@ -69,6 +69,24 @@ def documents_of(task_type: str, seed: int = 0) -> list[Json]:
         if label is not None
     ]
     return [release, *samples, *labels]
+
+
+@given(count=st.integers(1, 200), nbytes=st.integers(0, 100 << 20), at_least=st.integers(1, 200))
+def test_parts_of_equal_pieces_are_equal(count: int, nbytes: int, at_least: int) -> None:
+    pieces = [Piece(Files([], place), nbytes, [], [], 0) for place in range(count)]
+    parts = parts_of(pieces, 1 << 50, at_least)
+    assert [span for part in parts for span in part.spans] == [piece.span for piece in pieces]
+    assert len(parts) == min(at_least, count)
+    sizes = {len(part.spans) for part in parts}
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(sizes=st.lists(st.integers(0, 10 << 20)), limit=st.integers(1, 8 << 20), at_least=st.integers(1, 20))
+def test_no_part_is_larger_than_it_may_be(sizes: list[int], limit: int, at_least: int) -> None:
+    pieces = [Piece(Files([], place), nbytes, [], [], 0) for place, nbytes in enumerate(sizes)]
+    parts = parts_of(pieces, limit, at_least)
+    assert [span for part in parts for span in part.spans] == [piece.span for piece in pieces]
+    assert all(part.nbytes <= limit or len(part.spans) == 1 for part in parts)
 
 
 def test_the_tables_that_engines_are_tested_with_have_every_type() -> None:

@@ -161,8 +161,11 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
     @cached_property
     def parts(self) -> list[Part]:
         """The source in a few parts for each core, none of them small."""
-        share = self.estimate_inmemory_data_size() // (4 * _cores())
-        return parts_of(self._indexed, min(self._part_bytes, max(share, _SMALLEST)))
+        return self._divided(4 * _cores())
+
+    def _divided(self, at_least: int) -> list[Part]:
+        not_small = self.estimate_inmemory_data_size() // _SMALLEST
+        return parts_of(self._indexed, self._part_bytes, min(at_least, not_small))
 
     def estimate_inmemory_data_size(self) -> int:
         """Bytes of the JSON: what becomes of it depends on the table."""
@@ -174,9 +177,7 @@ class LabelsDatasource(Datasource):  # type: ignore[misc]  # Ray is not typed
         """One task for each part of the source."""
         columns = self._get_data_columns()
         schema = checked(self._table, columns, self._options)
-        parts = self.parts
-        if parallelism > len(parts):
-            parts = parts_of(self._indexed, max(self.estimate_inmemory_data_size() // parallelism, _SMALLEST))
+        parts = self._divided(parallelism) if parallelism > len(self.parts) else self.parts
         made = []
         for part in parts:
             metadata = BlockMetadata(
