@@ -81,7 +81,8 @@ def open_files(stack: ExitStack, name: str, files: Sequence[File]) -> Opened:
         with as_target_error(readable(files[file].part), files[file].folder.url):
             found = opened[file].read_row_groups(list(groups), columns=list(columns))
             found.validate(full=True)
-            return found
+            # Polars panics over fields whose metadata is no UTF-8.
+            return found.select(columns).cast(pa.schema([SCHEMAS[name].field(column) for column in columns]))
 
     @cache
     def footer(file: int) -> Footer:
