@@ -150,11 +150,11 @@ def _check_places(row: dict[str, Any], own: dict[int, list[PlacedFrame]]) -> Non
     sensors = row["sensors"]
     if sensors and own and max(own) >= len(sensors):
         raise SchemaError(f"Expected a `sensor_index` below {len(sensors)}, got {max(own)} - {where}")
-    counts = [sensor["frame_count"] for sensor in sensors] if sensors else [row["frame_count"]]
-    lengths = {index: max(0, count or 0) for index, count in enumerate(counts)}
+    stated = sensors or ([row] if row["frame_count"] is not None else [])
+    lengths = {index: max(0, item["frame_count"] or 0) for index, item in enumerate(stated)}
     for index, frames in own.items():
         lengths[index] = max(lengths.get(index, 0), frames[-1].frame_index + 1)
-    empty = sum(lengths.values()) - sum(map(len, own.values())) + max(lengths) + 1 - len(lengths)
+    empty = sum(lengths.values()) - sum(map(len, own.values())) + max(lengths, default=-1) + 1 - len(lengths)
     if empty > _MOST_EMPTY:
         raise SchemaError(
             f"Expected at most {_MOST_EMPTY:,} frames and sensors without a row, got {empty:,} - {where}: look for a "

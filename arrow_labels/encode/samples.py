@@ -14,6 +14,7 @@ from arrow_labels.decode.samples import nest
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import Places, place_rows, polars_frame, span, table_frame
 from arrow_labels.encode.rows import patched, raw
+from arrow_labels.errors import SchemaError
 from arrow_labels.tables import LabelTables
 from arrow_labels.wire import encode_json
 
@@ -52,7 +53,23 @@ class OrderedSamples:
                 frame = _frame(row, cameras)
                 # Text takes less memory than objects. What is no sequence has one frame that more may be added to.
                 of_sensor.append(Raw(encode_json(frame)) if of_sensor else frame)
+            _check_places(self.rows.row(place, named=True), own, cameras)
             yield _sample(self.rows.row(place, named=True), own, labels if place == last else {})
+
+
+def _check_places(row: Row, own: dict[int, list[Any]], cameras: dict[tuple[int, int], list[Raw]]) -> None:
+    """Check that every frame has its place in a sample, and that no camera is left that no frame has taken."""
+    sensors = row["sensors"]
+    if sensors and own and max(own) >= len(sensors):
+        raise SchemaError(
+            f"Expected a `sensor_index` below {len(sensors)}, got {max(own)} - in table `sample_frames`, of sample "
+            f"{row['sample_id']!r}"
+        )
+    for sensor_index, frame_index in cameras:
+        raise SchemaError(
+            f"Expected a row of `sample_frames` for each frame with cameras, got none of frame {frame_index} of sensor "
+            f"{sensor_index} - of sample {row['sample_id']!r}"
+        )
 
 
 def _sample(row: Row, frames: dict[int, list[Any]], labels: dict[str, Any]) -> Any:
@@ -76,7 +93,7 @@ def _attributes(row: Row, frames: dict[int, list[Any]]) -> Any:
     if row["sensors"]:
         return {"sensors": [_sensor(sensor, frames.get(index, [])) for index, sensor in enumerate(row["sensors"])]}
     every = list(chain.from_iterable(frames.values()))
-    if row["frame_count"] is not None:
+    if row["frame_count"] is not None or len(every) > 1:
         return {"frames": every}
     return every[0] if every else None
 

@@ -126,6 +126,27 @@ def test_labels_that_do_not_fit_their_frames(label: dict[str, Any], rows: list[d
     assert str(error.value).startswith(f"{message} - of labelset 'model' of sample 's'")
 
 
+def written(**tables: list[dict[str, Any]]) -> dict[str, Any]:
+    al.write_release(al.LabelTables(**{name: table(name, rows) for name, rows in tables.items()}), "memory://one.json")
+    (sample,) = json.loads(fsspec.filesystem("memory").cat_file("/one.json"))["dataset"]["samples"]
+    return sample["attributes"]
+
+
+def test_samples_that_do_not_fit_their_frames() -> None:
+    frame = {"sample_id": "s", "sensor_index": 0, "frame_index": 0, "image_url": "a.png"}
+    camera = {**frame, "camera_index": 0, "url": "b.png"}
+    del camera["image_url"]
+    sample = {"sample_id": "s", "sensors": [{"name": "a"}]}
+    with pytest.raises(
+        al.SchemaError, match=r"`sensor_index` below 1, got 1 - in table `sample_frames`, of sample 's'"
+    ):
+        written(samples=[sample], sample_frames=[frame, frame | {"sensor_index": 1}])
+    with pytest.raises(al.SchemaError, match="Expected a row of `sample_frames` .*, got none of frame 3 of sensor 0"):
+        written(samples=[sample], sample_frames=[frame], cameras=[camera, camera | {"frame_index": 3}])
+    two = written(samples=[{"sample_id": "s"}], sample_frames=[frame, frame | {"frame_index": 1}])
+    assert two == {"frames": [{"image": {"url": "a.png"}}] * 2}
+
+
 def test_as_many_frames_without_a_row_as_may_be() -> None:
     tables = al.LabelTables(cuboids=table("cuboids", [cuboid(frame_index=200_000)]))
     frames = encoded(tables)["s", "model"]["frames"]
