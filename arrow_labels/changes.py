@@ -19,7 +19,8 @@ from xxhash import xxh3_128
 
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.definitions import ParsedRelease, add_release, around_samples
-from arrow_labels.decode.documents import Document, Reader, Record
+from arrow_labels.decode.documents import Reader
+from arrow_labels.decode.records import Document, Record
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import parse_time
 from arrow_labels.errors import ArrowLabelsError, DecodeError

@@ -18,7 +18,8 @@ from arrow_labels.contents import LINES, content, lines, load, mapped, stamp
 from arrow_labels.decode import Document, OnError, TimestampUnit, Wanted
 from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.definitions import ParsedRelease, strict_release
-from arrow_labels.decode.documents import Reader, Record, names_of
+from arrow_labels.decode.documents import Reader
+from arrow_labels.decode.records import Record, names_of
 from arrow_labels.decode.rows import Rows
 from arrow_labels.errors import ArrowLabelsError, FetchError
 from arrow_labels.files import documents

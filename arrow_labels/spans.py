@@ -24,7 +24,7 @@ from arrow_labels.contents import LINES, Stamp, content, lines, mapped, spool, s
 from arrow_labels.decode import Document, OnError, Reader
 from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.definitions import around_samples, parse_release
-from arrow_labels.decode.documents import Record
+from arrow_labels.decode.records import Record
 from arrow_labels.decode.rows import Rows
 from arrow_labels.errors import FetchError
 from arrow_labels.files import documents

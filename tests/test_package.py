@@ -39,6 +39,7 @@ LAYERS = (
     "decode.samples",
     "decode.definitions",
     "decode.kinds",
+    "decode.records",
     "decode.documents",
     "decode",
     "sources",

@@ -7,7 +7,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from arrow_labels.decode.documents import CHUNK_BYTES, Document, OnError, Reader, Selects
+from arrow_labels.decode.documents import CHUNK_BYTES, OnError, Reader, Selects
+from arrow_labels.decode.records import Document
 from arrow_labels.decode.values import NANOSECONDS
 from arrow_labels.decode.wanted import COLUMNS, Keep, Wanted
 from arrow_labels.errors import DecodeError

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
-import pyarrow as pa
 from msgspec import Raw
 
 from arrow_labels.annotation import ABSENT
-from arrow_labels.decode.careful import FAILURES, Buffer
+from arrow_labels.decode.careful import Buffer
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import ParsedRelease, add_release
 from arrow_labels.decode.frames import Place
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, add_label, parse_attributes, parse_label
-from arrow_labels.decode.point_ids import decode_apart
-from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows
+from arrow_labels.decode.records import NAMES, Document, Record, names_of
+from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows, joined
 from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
-from arrow_labels.schema import GROUND_TRUTH, SCHEMAS
-from arrow_labels.wire import Label, decode_json, decode_members
+from arrow_labels.schema import GROUND_TRUTH
+from arrow_labels.wire import Label
 
 CHUNK_BYTES = 4 << 20
 """JSON that becomes one record batch: enough to pay for the batch, few enough objects to stay near the cache."""
@@ -33,45 +32,11 @@ _MOST_RECORDS = 1 << 13
 """Records that become one record batch: those of a few bytes each take a hundred times as much as objects."""
 _MOST_ROOM = 1 << 30
 """Bytes of names that records may have left to those that come after them: a column of text ends at 2 GiB."""
-_LEAST_ROWS = 1 << 14
-"""Rows of a record batch from which on no other is joined to it."""
-
 OnError = Literal["raise", "collect"]
-
-
-class Document(NamedTuple):
-    """A JSON document: where it comes from, the sample id if it names none, and its bytes or why there are none.
-
-    `check` raises if the bytes are no longer those that they were.
-    """
-
-    source: str | None
-    place: str
-    data: bytes | memoryview | ArrowLabelsError
-    check: Callable[[], None] | None = None
 
 
 def _nothing() -> None:
     pass
-
-
-@dataclass
-class Record:
-    """A sample or a label on its way into rows; it keeps the keys that it was given, and the members that name it."""
-
-    kind: Kind
-    source: str | None
-    place: str
-    raw: Buffer
-    parsed: Any = None
-    members: dict[str, Raw] | None = None
-    dataset: str | None = None
-    index: int = 0
-    sample_id: str | None = None
-    labelset: str = GROUND_TRUTH
-    failed: DecodeError | None = None
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    """Hash of the label's content, by labelset; empty where none are asked for."""
 
 
 class Selects(Protocol):
@@ -165,7 +130,7 @@ class Reader:
                 yield Record("attributes", document.source, document.place, b"", failed=error)
                 continue
             if kind != "release":
-                names = members and {name: members[name] for name in _NAMES[kind] if name in members}
+                names = members and {name: members[name] for name in NAMES[kind] if name in members}
                 record = Record(kind, document.source, document.place, document.data, parsed, names)
                 if kind == "sample":
                     record.index = self.lone_samples
@@ -197,7 +162,7 @@ class Reader:
         except DecodeError:
             self.check()
             raise
-        return list(_joined(pieces))
+        return list(joined(pieces))
 
     def _pieces(self, records: list[Record], categories: dict[int, str | None]) -> list[Batches]:
         """Record batches, those of records that are not exact apart: the careful way takes twenty times as long."""
@@ -339,18 +304,6 @@ class Reader:
         rows.rows["rejects"].append((source, sample_id, labelset, error.path, error.message))
 
 
-def names_of(record: Record) -> list[str | None] | None:
-    """The members that name a record, found without decoding it, nothing for attributes; None if it has no members."""
-    try:
-        members = record.members
-        if members is None:
-            members = decode_apart(decode_members, record.raw)
-        found = [decode_json(members[name]) if name in members else None for name in _NAMES[record.kind]]
-    except FAILURES:
-        return None
-    return [name if isinstance(name, str) else None for name in found]
-
-
 def _first(*names: str | None) -> str:
     """The first name that is there."""
     return next(name for name in names if name is not None)
@@ -360,38 +313,11 @@ def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> P
     return parse_label(label, wanted, careful) if isinstance(label, Raw) else ParsedLabel(label)
 
 
-def _joined(pieces: Iterable[Batches]) -> Iterator[Batches]:
-    """Record batches of at least some rows."""
-    few: list[Batches] = []
-    rows = 0
-    for piece in pieces:
-        few.append(piece)
-        rows += sum(batch.num_rows for batch in piece.values())
-        if rows >= _LEAST_ROWS:
-            yield _concatenated(few)
-            few, rows = [], 0
-    if few:
-        yield _concatenated(few)
-
-
-def _concatenated(pieces: list[Batches]) -> Batches:
-    if len(pieces) == 1:
-        return pieces[0]
-    found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
-    return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
-
-
 _PARSE: dict[Kind, Callable[[Buffer, Wanted, bool], ParsedSample | ParsedLabel | None]] = {
     "sample": parse_sample,
     "label": parse_label,
     "attributes": parse_attributes,
 }
-_NAMES: dict[Kind, tuple[str, ...]] = {
-    "sample": ("uuid", "name"),
-    "label": ("sample_uuid", "labelset"),
-    "attributes": (),
-}
-"""The members that name a record, in the order in which `Reader` takes them."""
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
@@ -32,6 +32,8 @@ ROOM: Final = 1 << 25
 """Bytes of names that rows may repeat in any case."""
 ROOM_A_BYTE: Final = 12
 """How many more they may repeat for each byte of JSON."""
+_LEAST_ROWS: Final = 1 << 14
+"""Rows of a record batch from which on no other is joined to it."""
 _LONG: Final = 100
 """Bytes of the name of a category below which annotations take more as text."""
 _NO_ROWS: Final = dict.fromkeys(SCHEMAS, 0)
@@ -207,3 +209,24 @@ def _column(table: str, name: str, values: Sequence[Any], checked: bool) -> pa.A
     if values[0] is None and values.count(None) == len(values):
         return nulls(len(values), type_)
     return floats(values, checked) if type_ == pa.float64() else pa.array(values, type_)
+
+
+def joined(pieces: Iterable[Batches]) -> Iterator[Batches]:
+    """Record batches of at least some rows."""
+    few: list[Batches] = []
+    rows = 0
+    for piece in pieces:
+        few.append(piece)
+        rows += sum(batch.num_rows for batch in piece.values())
+        if rows >= _LEAST_ROWS:
+            yield _concatenated(few)
+            few, rows = [], 0
+    if few:
+        yield _concatenated(few)
+
+
+def _concatenated(pieces: list[Batches]) -> Batches:
+    if len(pieces) == 1:
+        return pieces[0]
+    found = {table: [piece[table] for piece in pieces if table in piece] for table in SCHEMAS}
+    return {table: pa.concat_batches(batches) for table, batches in found.items() if batches}
