@@ -7,9 +7,7 @@ interrupted.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable
 from io import TextIOWrapper
 from typing import Annotated, Any, Final, Literal
 
@@ -18,7 +16,19 @@ import typer
 import arrow_labels as al
 from arrow_labels.check_command import CheckFormat, findings_of, print_findings, tables_of
 from arrow_labels.checks import RULES
-from arrow_labels.command_messages import end, print_log, progress_bar, reported
+from arrow_labels.command_messages import end, progress_bar, reported
+from arrow_labels.command_options import (
+    STDOUT,
+    Labelsets,
+    LakeOptions,
+    Quiet,
+    Sources,
+    StorageOptions,
+    Verbose,
+    given_sources,
+    given_target,
+    pairs,
+)
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.formats import Format as TablesFormat
 from arrow_labels.formats import check_options, convert_to, read_tables
@@ -45,18 +55,6 @@ _TITLES: Final = {
     "rejects": "Rejects",
 }
 _SHOWN_REJECTS: Final = 20
-_STDIN: Final = "/dev/stdin"
-_STDOUT: Final = "/dev/stdout"
-
-
-def _given_sources(sources: list[str]) -> list[str]:
-    return [_STDIN if source == "-" else source for source in sources]
-
-
-def _given_target(target: str) -> str:
-    return _STDOUT if target == "-" else target
-
-
 app = typer.Typer(
     help="Computer-vision labels as tables, and back to the very same JSON.",
     epilog="Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use.",
@@ -67,48 +65,6 @@ app = typer.Typer(
     # Typer draws boxes around help and errors, also into a pipe; without markup it gives plain text.
     rich_markup_mode=None,
 )
-
-_StorageOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--storage-option",
-        metavar="KEY=VALUE",
-        help="Option of the fsspec file systems; may be given again. The value is JSON if it can be read as such "
-        '(true, 5, {"a": 1}), else text.',
-    ),
-]
-_LakeOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lake-option",
-        metavar="KEY=VALUE",
-        help="Option of the store of Delta tables, as deltalake takes it, or property of the Iceberg catalog, as "
-        "pyiceberg takes it; may be given again.",
-    ),
-]
-_Labelsets = Annotated[
-    list[str] | None,
-    typer.Option("--labelset", metavar="NAME", help="Only labels of this labelset; may be given again."),
-]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing unless something goes wrong.")]
-_Verbose = Annotated[
-    bool,
-    typer.Option(
-        "--verbose",
-        "-v",
-        help="Say on standard error what is read, retried and written, with times and sizes.",
-        callback=print_log,
-    ),
-]
-_Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE",
-        help="Files, folders, globs or URLs of label JSON; - is standard input.",
-        show_default=False,
-        callback=_given_sources,
-    ),
-]
 
 
 def main() -> None:
@@ -138,7 +94,7 @@ def _version(asked: bool) -> None:
 
 @app.command(epilog="Example: arrow-labels convert release.json tables/")
 def convert(
-    sources: _Sources,
+    sources: Sources,
     target: Annotated[
         str,
         typer.Argument(
@@ -165,7 +121,7 @@ def convert(
         str | None, typer.Option(metavar="TYPE", help="Task type that wins over the documents'.", show_default=False)
     ] = None,
     timestamp_unit: Annotated[TimestampUnit, typer.Option(help="What the documents' timestamps count in.")] = "ns",
-    labelset: _Labelsets = None,
+    labelset: Labelsets = None,
     table: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Only this table; may be given again. The others stay empty."),
@@ -187,10 +143,10 @@ def convert(
         ),
     ] = None,
     compression: Annotated[Compression, typer.Option(help="Codec of the Parquet files.")] = "zstd",
-    storage_option: _StorageOptions = None,
-    lake_option: _LakeOptions = None,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    storage_option: StorageOptions = None,
+    lake_option: LakeOptions = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Turn label JSON into Parquet, Delta, Iceberg or Lance tables.
 
@@ -198,7 +154,7 @@ def convert(
     standard output. With --incremental, TARGET becomes what reading all of SOURCE gives, and is not touched if it is
     that already; how many labels are new, changed, removed and unchanged goes to standard output.
     """
-    options = _pairs("--storage-option", storage_option)
+    options = pairs("--storage-option", storage_option)
     tables = table or None
     not_with_it = {"--mode": mode != "error", "--overwrite": overwrite, "--table": table, "--workers": workers}
     if incremental and (given := [name for name, value in not_with_it.items() if value]):
@@ -236,7 +192,7 @@ def convert(
                     target,
                     mode="overwrite" if overwrite else mode,
                     partition_by=partition_by or (),
-                    lake_options=_pairs("--lake-option", lake_option),
+                    lake_options=pairs("--lake-option", lake_option),
                     workers=workers,
                     tables=tables,
                     **reading,
@@ -258,7 +214,7 @@ def restore(
             metavar="TARGET",
             help="File or URL to write; .gz, .zst, .bz2 and .xz compress; - is standard output.",
             show_default=False,
-            callback=_given_target,
+            callback=given_target,
         ),
     ],
     dataset: Annotated[
@@ -269,40 +225,40 @@ def restore(
         typer.Option("--from", help="Format of the tables; default: what is found there.", show_default=False),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace TARGET.")] = False,
-    storage_option: _StorageOptions = None,
-    lake_option: _LakeOptions = None,
-    quiet: _Quiet = False,
-    verbose: _Verbose = False,
+    storage_option: StorageOptions = None,
+    lake_option: LakeOptions = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Turn tables back into release JSON."""
-    options = _pairs("--storage-option", storage_option)
+    options = pairs("--storage-option", storage_option)
     with reported():
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
-        if not overwrite and target != _STDOUT and fs.isfile(path):
+        if not overwrite and target != STDOUT and fs.isfile(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_tables(tables, of, storage_options=options, lake_options=_pairs("--lake-option", lake_option))
+        found = read_tables(tables, of, storage_options=options, lake_options=pairs("--lake-option", lake_option))
         al.write_release(found, target, dataset=dataset, storage_options=options)
-        if not quiet and target != _STDOUT:
+        if not quiet and target != STDOUT:
             print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
         end(found.rejects.num_rows, "they are in the tables only")
 
 
 @app.command(epilog="Example: arrow-labels inspect release.json --format json")
 def inspect(
-    sources: _Sources,
-    labelset: _Labelsets = None,
+    sources: Sources,
+    labelset: Labelsets = None,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = "table",
-    storage_option: _StorageOptions = None,
-    verbose: _Verbose = False,
+    storage_option: StorageOptions = None,
+    verbose: Verbose = False,
 ) -> None:
     """Count what is in label JSON.
 
     Samples, labels, sensors, frames, annotations, tracks and attributes; what is defined and not used, or used and not
     defined; and rejects.
     """
-    options = _pairs("--storage-option", storage_option)
+    options = pairs("--storage-option", storage_option)
     with reported():
         with progress_bar("inspect", quiet=False) as (progress, _):
             found = inspect_labels(sources, labelsets=labelset or None, storage_options=options, progress=progress)
@@ -328,26 +284,26 @@ def check(
             metavar="SOURCE",
             help="Files, folders, globs or URLs of label JSON, - for standard input, or a folder that `convert` wrote.",
             show_default=False,
-            callback=_given_sources,
+            callback=given_sources,
         ),
     ],
     rules: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Only this rule, or several with commas; may be given again."),
     ] = None,
-    labelset: _Labelsets = None,
+    labelset: Labelsets = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Fetch the bitmaps of frames, for the rules about pixels.")
     ] = False,
     output: Annotated[CheckFormat, typer.Option("--format", help="How to print.")] = "table",
-    storage_option: _StorageOptions = None,
-    verbose: _Verbose = False,
+    storage_option: StorageOptions = None,
+    verbose: Verbose = False,
 ) -> None:
     """Say what is wrong in labels.
 
     Exit status 1 if there are errors, or records that cannot be read; warnings alone are 0. The README lists the rules.
     """
-    options = _pairs("--storage-option", storage_option)
+    options = pairs("--storage-option", storage_option)
     chosen = [name.strip() for given in rules or () for name in given.split(",")]
     if unknown := [name for name in chosen if name not in RULES]:
         raise typer.BadParameter(f"--rules: expected names out of {', '.join(RULES)}, got {unknown[0]!r}")
@@ -389,19 +345,6 @@ def schema(
         for name, found in columns.items():
             rows = [(column["column"], column["type"], column["description"]) for column in found]
             print_table(f"{name}: one row is {ROWS[name]}", ["column", "type", "description"], rows)
-
-
-def _pairs(option: str, given: Iterable[str] | None) -> dict[str, Any] | None:
-    options: dict[str, Any] = {}
-    for item in given or ():
-        key, equals, value = item.partition("=")
-        if not key or not equals:
-            raise typer.BadParameter(f"{option}: expected KEY=VALUE, got no `=`")  # The text may be a secret.
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options or None
 
 
 if __name__ == "__main__":

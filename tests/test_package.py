@@ -148,6 +148,7 @@ LAYERS = (
     "formats",
     "check_command",
     "command_messages",
+    "command_options",
     "cli",
 )
 """Every module, each after those that it may import; "" is the package itself."""
