@@ -70,14 +70,14 @@ def benchmark(megabytes: float, rounds: int, count: int, quick: bool, folder: Pa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="20 MB, one round: shows that it runs")
-    parser.add_argument("--megabytes", type=float, help="size of the release (default: 1000)")
+    parser.add_argument("--megabytes", type=float, help="size of the release (default: 4000)")
     parser.add_argument("--rounds", type=int, help="default: 3")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="default: all cores")
     options = parser.parse_args()
     if not Path("/proc/self/status").exists():
         print("workers: needs the /proc of Linux, left out")
         return
-    megabytes = options.megabytes or (20 if options.quick else 1000)
+    megabytes = options.megabytes or (20 if options.quick else 4000)
     rounds = options.rounds or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory() as folder:
         benchmark(megabytes, rounds, options.workers, options.quick, Path(folder))
