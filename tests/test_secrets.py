@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from faulty_server import Answer, Server, faulty_server
 from generate import release
@@ -71,6 +72,8 @@ def told(call: Callable[[], Any]) -> str:
         texts = [str(result)]
         if isinstance(result, al.LabelTables):
             texts += [str(table.to_pylist()) for _, table in result]
+        if isinstance(result, pa.Table):
+            texts += [str(result.to_pylist())]
     except (al.ArrowLabelsError, al.MissingExtraError) as error:
         texts = [*traceback.format_exception(error), repr(error), repr(getattr(error, "__dict__", ""))]
     finally:
@@ -141,7 +144,7 @@ def test_urls_in_labels(server: Server, tmp_path: Path) -> None:
     tables = al.decode_labels(labels)
     assert tables.frames["bitmap_url"].to_pylist()[:-1] == urls
     text = told(lambda: al.read_masks(tables, retries=1, storage_options=HEADERS, on_error="collect").rejects)
-    assert text.count("Expected") > 20
+    assert text.count("Expected") > len(urls)
     assert KEY not in text
     (tmp_path / "in.json").write_text(json.dumps(labels[0]))
     assert KEY not in told(lambda: al.read_labels(tmp_path / "in.json", masks=True))
