@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from functools import wraps
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -41,6 +42,7 @@ _USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
 _LEAST_SECRET: Final = 5
+_VERSIONS: Final = ("ETag", "etag", "mtime")
 _HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
 _REFUSED: Final = (401, 403)
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
@@ -54,7 +56,8 @@ LANCE_LABELS: Final = "labels.lance"
 class File(NamedTuple):
     """A file of labels: where it is, its name to people, its path below the source without suffixes, its size if known.
 
-    `kind` and `compression` are its suffixes.
+    `kind` and `compression` are its suffixes. `version` is another number once it is written to; None where its file
+    system does not say.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -64,6 +67,7 @@ class File(NamedTuple):
     size: int | None
     kind: str
     compression: str
+    version: int | None = None
 
 
 def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -153,7 +157,7 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         got = reason(error, fs.storage_options)
         raise FetchError(f"Expected a source that can be read, got {got} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
-        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"))
+        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"), _version(about))
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got {_instead(answer, url)} - at {shown(url)}")
@@ -166,17 +170,17 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
     if isinstance(fs, AbstractArchiveFileSystem):
         refuse_ways_out(fs.find(""))
     # What is known of a file is ten times as long as its name, and there can be millions of them.
-    sizes = [(name, item.get("size")) for name, item in found.items() if is_file(item)]
+    known = [(name, item.get("size"), _version(item)) for name, item in found.items() if is_file(item)]
     del found
-    sizes.sort()
-    _LOG.info("%s: %d files", shown(url), len(sizes))
+    known.sort(key=itemgetter(0))
+    _LOG.info("%s: %d files", shown(url), len(known))
     root = path if about is not None else path[: min(path.find(c) for c in "*?[" if c in path)].rpartition("/")[0]
     name_of, none = _names(fs, url), True
-    for name, size in sizes:
+    for name, size, version in known:
         below = name[len(root) :].lstrip("/")
         if about is None or is_of_labels(below):
             none = False
-            yield file_at(fs, name, name_of(name), below, size)
+            yield file_at(fs, name, name_of(name), below, size, version)
     if none:
         what = "a match" if about is None else "files with labels (.json, .jsonl, .ndjson, compressed or in .zip)"
         raise FetchError(f"Expected {what}, got none - at {shown(url)}")
@@ -229,11 +233,21 @@ def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
     return lambda path: shown(fs.unstrip_protocol(path))
 
 
-def file_at(fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, size: int | None) -> File:
+def _version(about: dict[str, Any]) -> int | None:
+    """A number for the ETag of a file, or for when and where it was written; None for links, which do not change."""
+    if about.get("islink", False):
+        return None
+    found = next((about[name] for name in _VERSIONS if about.get(name)), None)
+    return None if found is None else hash((found, about.get("ino")))
+
+
+def file_at(
+    fs: fsspec.AbstractFileSystem, path: str, name: str, below: str, size: int | None, version: int | None = None
+) -> File:
     """A file, its path below the source given whole."""
     kind, compression = suffixes(below)
     stem = below[: len(below) - len(kind) - len(compression)] if kind in _DOCUMENTS else below
-    return File(fs, path, unicode(name), unicode(stem), size, kind, compression)
+    return File(fs, path, unicode(name), unicode(stem), size, kind, compression, version)
 
 
 def unicode(name: str) -> str:

@@ -234,6 +234,27 @@ def test_a_file_that_changes_between_listing_and_reading(tmp_path: Path) -> None
         assert document.data == content
 
 
+def test_versions(tmp_path: Path) -> None:
+    """A file that is another one now has another version, and a link none: what it leads to may change."""
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+
+    def versions(source: Any) -> list[int | None]:
+        return [file.version for file in sources.resolve(source, None)]
+
+    path.write_bytes(text(1))
+    before = versions(path)
+    assert versions(tmp_path) == before == versions(tmp_path / "*.json") != [None]
+    other.write_bytes(text(2))
+    other.replace(path)
+    assert versions(path) == versions(tmp_path) != before
+    other.symlink_to(path)
+    assert versions(tmp_path) == [*versions(path), None]
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/versions/a.json", text(1))
+    assert versions("memory://versions/a.json") == [None]
+    fs.rm("/versions", recursive=True)
+
+
 def test_a_pipe() -> None:
     code = "import arrow_labels as al; print(al.read_labels('/dev/stdin').segments['id'].to_pylist())"
     said = subprocess.run([sys.executable, "-c", code], input=text(3), capture_output=True, check=True)
@@ -365,6 +386,10 @@ def test_s3(bucket: tuple[Bucket, Json]) -> None:
     listed = [f"s3://{name}" for name in names if "050" not in name]
     assert ids(al.read_labels(listed, storage_options=options)) == ids(tables)
     items = list(sources.resolve("s3://small-files/labels", options))
+    fs.pipe(names[1], text(2))
+    assert [file.version for file in sources.resolve("s3://small-files/labels", options)] == [
+        items[2 if number == 1 else number].version for number in range(90)
+    ]
     fs.rm(names[88])
     with pytest.raises(al.FetchError) as error:
         list(files.documents(items, "raise"))

@@ -12,12 +12,13 @@ import gc
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial, reduce
+from functools import cache, lru_cache, partial, reduce
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pyarrow as pa
 
+from arrow_labels.decode import OnError
 from arrow_labels.engines.arrivals import NOTHING, Offset, arrived, latest
 from arrow_labels.engines.groups import MASK_COLUMNS, check, fill
 from arrow_labels.engines.spark_options import Settings, parse
@@ -26,6 +27,7 @@ from arrow_labels.errors import MissingExtraError, SchemaError
 from arrow_labels.partitions import Part, checked, groups_of_items, parts_of, read_part
 from arrow_labels.pieces import Options, index, items_of
 from arrow_labels.schema import DESCRIPTIONS, SCHEMAS
+from arrow_labels.sources import File
 
 try:
     from pyspark.sql import functions
@@ -64,7 +66,8 @@ class LabelsSource(DataSource):  # type: ignore[misc]  # the types of pyspark ar
     any fsspec file system; `load` takes a list of them too. Spans of samples of a large release, lines of a large
     `.jsonl` and groups of small files are partitions of their own. The driver looks up the names of all samples first,
     so that samples with the same name are told apart as `read_labels` does; that reads the source once more, at about
-    ten times the speed of decoding. The rows are those of ``read_labels(source, tables=[table])[table]``.
+    ten times the speed of decoding, and not again for the other tables of the same source while its files stay the
+    same. The rows are those of ``read_labels(source, tables=[table])[table]``.
 
     `readStream` reads the files that keep arriving in a folder. A file must appear complete, as by an upload or a
     rename; every one is read once. Names are told apart within one micro-batch, not over all.
@@ -156,13 +159,12 @@ class _Reader:
                 )
 
     def planned(self, items: Sequence[tuple[int, Any]]) -> list[InputPartition]:
-        """The partitions of some items, their names looked up in threads: most of the time is spent fetching."""
-        settings = self.settings
-        look_up = partial(index, on_error=settings.options.on_error, piece_bytes=settings.part_bytes)
-        with ThreadPoolExecutor(_THREADS) as threads:
-            groups = list(threads.map(look_up, groups_of_items(items, settings.part_bytes)))
-        parts = parts_of((each for group in groups for each in group), settings.part_bytes)
-        return [InputPartition(pickle.dumps(part)) for part in parts]
+        """The partitions of some items."""
+        on_error = self.settings.options.on_error
+        # What cannot be read is not there with `on_error="collect"`, but may be there the next time.
+        is_known = on_error == "raise" and all(isinstance(it, File) and it.version is not None for _, it in items)
+        plan = _plan if is_known else _plan.__wrapped__
+        return [InputPartition(pickle.dumps(part)) for part in plan(tuple(items), on_error, self.settings.part_bytes)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """The rows of a partition."""
@@ -174,6 +176,18 @@ class _Reader:
         settings = self.settings
         read = shipped(record_batches, settings.table, self.columns, settings.options, settings.mask_options)
         return partial(SimpleNamespace, read=read), ()
+
+
+@lru_cache(maxsize=1)
+def _plan(items: tuple[tuple[int, Any], ...], on_error: OnError, part_bytes: int) -> list[Part]:
+    """The parts of some items, their names looked up in threads: most of the time is spent fetching.
+
+    The last ones are kept, in the process that plans for Spark: tables of one source are read one after the other.
+    """
+    look_up = partial(index, on_error=on_error, piece_bytes=part_bytes)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        groups = list(threads.map(look_up, groups_of_items(items, part_bytes)))
+    return parts_of((each for group in groups for each in group), part_bytes)
 
 
 class LabelsReader(_Reader, DataSourceReader):  # type: ignore[misc]

@@ -22,8 +22,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import InputPartition
 
 import arrow_labels as al
+from arrow_labels import pieces
 from arrow_labels.engines.spark import LabelsReader, LabelsSource, LabelsStreamReader, read_masks, spark_schema
 from arrow_labels.engines.spark_options import parse
+from arrow_labels.pieces import Piece
 
 DATA = Path(__file__).parents[1] / "data"
 # Functions of Spark that take Arrow look for pandas, which they do not use.
@@ -243,6 +245,34 @@ def test_files_that_arrive_are_read_once(spark: SparkSession, tmp_path: Path) ->
     rows = spark.read.parquet(str(target)).count()
     start(availableNow=True).awaitTermination()
     assert spark.read.parquet(str(target)).count() == rows
+
+
+def test_names_are_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of a source share what was looked up, until a file is another one."""
+    looked: list[int] = []
+
+    def index(items: Any, **options: Any) -> list[Piece]:
+        looked.append(len(items))
+        return pieces.index(items, **options)
+
+    def counts(table: str, **options: str) -> list[dict[str, int]]:
+        given = parse({"path": str(tmp_path), "table": table, **options})
+        found = LabelsReader(given, spark_schema(table)).partitions()
+        return [pickle.loads(partition.value).sample_ids for partition in found]
+
+    monkeypatch.setattr("arrow_labels.engines.spark.index", index)
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text('{"name": "x", "labels": {}}')
+    assert counts("labels", part_bytes="1") == counts("frames", part_bytes="1") == [{}, {"x": 1}]
+    assert looked == [1, 1]
+    (tmp_path / "new").write_text('{"name": "y", "labels": {}}')
+    (tmp_path / "new").replace(tmp_path / "a.json")
+    assert counts("labels", part_bytes="1") == [{}, {}]
+    assert counts("labels") == [{}]  # other parts
+    assert looked == [1, 1, 1, 1, 2]
+    for _ in range(2):  # what cannot be read now may be read the next time
+        assert counts("labels", on_error="collect") == [{}]
+    assert looked == [1, 1, 1, 1, 2, 2, 2]
 
 
 def test_sources_that_are_not_there(spark: SparkSession, tmp_path: Path) -> None:
