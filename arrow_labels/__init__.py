@@ -50,7 +50,8 @@ from arrow_labels.write.duckdb import duckdb_views
 from arrow_labels.write.hugging_face import from_datasets, to_datasets
 from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lance import read_lance, write_lance
-from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.parquet import write_parquet
+from arrow_labels.write.stored import iter_parquet, read_parquet
 from arrow_labels.write.update import update_parquet
 
 __version__ = "0.1.0"
@@ -86,6 +87,7 @@ __all__ = [
     "from_datasets",
     "inspect_labels",
     "iter_labels",
+    "iter_parquet",
     "mask_indices",
     "mask_table",
     "mask_to_rle",

@@ -8,6 +8,7 @@ interrupted.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from io import TextIOWrapper
 from typing import Annotated, Any, Final, Literal
 
@@ -31,13 +32,14 @@ from arrow_labels.command_options import (
 )
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.formats import Format as TablesFormat
-from arrow_labels.formats import check_options, convert_to, read_tables
+from arrow_labels.formats import check_options, convert_to, counted, iter_tables
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system
 from arrow_labels.terminal import print_json, print_table, print_text
 from arrow_labels.write.lakehouse import LakeMode
-from arrow_labels.write.parquet import Removed, read_parquet
+from arrow_labels.write.parquet import Removed
+from arrow_labels.write.stored import read_parquet
 
 Compression = Literal["zstd", "snappy", "gzip", "brotli", "lz4", "none"]
 Format = Literal["table", "json"]
@@ -238,11 +240,12 @@ def restore(
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
         if not overwrite and target != STDOUT and fs.isfile(path):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
-        found = read_tables(tables, of, storage_options=options, lake_options=pairs("--lake-option", lake_option))
-        al.write_release(found, target, dataset=dataset, storage_options=options)
+        parts = iter_tables(tables, of, storage_options=options, lake_options=pairs("--lake-option", lake_option))
+        rows = Counter(dict.fromkeys(al.SCHEMAS, 0))
+        al.write_release(counted(parts, rows), target, dataset=dataset, storage_options=options)
         if not quiet and target != STDOUT:
-            print_table(None, ["table", "rows"], [(name, table.num_rows) for name, table in found])
-        end(found.rejects.num_rows, "they are in the tables only")
+            print_table(None, ["table", "rows"], list(rows.items()))
+        end(rows["rejects"], "they are in the tables only")
 
 
 @app.command(epilog="Example: arrow-labels inspect release.json --format json")

@@ -17,7 +17,7 @@ from arrow_labels.write.delta import partition_columns, read_delta, write_delta
 from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lakehouse import LakeMode
 from arrow_labels.write.lance import read_lance, write_lance
-from arrow_labels.write.parquet import read_parquet
+from arrow_labels.write.stored import iter_parquet, read_parquet
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -27,7 +27,7 @@ Format = Literal["parquet", "delta", "iceberg", "lance"]
 _MARKS: Final[dict[str, Format]] = {MANIFEST: "parquet", DELTA_LOG: "delta", LANCE_LABELS: "lance"}
 """What a folder of tables of each format has."""
 _BATCH_BYTES: Final = 16 << 20
-"""JSON that is held as tables at once."""
+"""JSON, or tables of Parquet files, that are held at once."""
 
 
 def check_options(to: Format, mode: LakeMode, overwrite: bool, compression: str, partition_by: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ def convert_to(
             sources, target, mode=mode, compression=compression, storage_options=storage_options, **reading
         )
     rows = Counter(dict.fromkeys(SCHEMAS, 0))
-    parts = _counted(iter_labels(sources, batch_bytes=_BATCH_BYTES, storage_options=storage_options, **reading), rows)
+    parts = counted(iter_labels(sources, batch_bytes=_BATCH_BYTES, storage_options=storage_options, **reading), rows)
     if to == "delta":
         write_delta(parts, target, mode=mode, partition_by=partition_by, storage_options=_texts(lake_options))
     elif to == "lance":
@@ -70,7 +70,8 @@ def convert_to(
     return rows
 
 
-def _counted(parts: Iterable[LabelTables], rows: Counter[str]) -> Iterator[LabelTables]:
+def counted(parts: Iterable[LabelTables], rows: Counter[str]) -> Iterator[LabelTables]:
+    """Parts on their way, their rows added to those of each table."""
     for part in parts:
         rows.update({name: table.num_rows for name, table in part})
         yield part
@@ -89,6 +90,17 @@ def read_tables(
         return read_lance(place, storage_options=_texts(lake_options))
     with _catalog(place, lake_options) as (catalog, namespace):
         return read_iceberg(catalog, namespace)
+
+
+def iter_tables(
+    place: str, of: Format | None, *, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None
+) -> Iterator[LabelTables]:
+    """Tables of a format, those of Parquet some samples at a time: other stores have no order of rows."""
+    of = of or found_format(place, storage_options, lake_options)
+    if of == "parquet":
+        yield from iter_parquet(place, batch_bytes=_BATCH_BYTES, storage_options=storage_options)
+    else:
+        yield read_tables(place, of, storage_options=storage_options, lake_options=lake_options)
 
 
 def found_format(place: str, storage_options: dict[str, Any] | None, lake_options: dict[str, Any] | None) -> Format:

@@ -20,7 +20,8 @@ import arrow_labels as al
 from arrow_labels import cli, formats
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, SCHEMAS
-from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.parquet import write_parquet
+from arrow_labels.write.stored import read_parquet
 
 DATA = Path(__file__).parent / "data"
 STREET, DRIVE = str(DATA / "street"), str(DATA / "drive" / "release.json")

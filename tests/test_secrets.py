@@ -114,6 +114,7 @@ READERS: dict[str, Callable[[str, dict[str, Any]], Any]] = {
     "scan_labels": lambda url, options: al.scan_labels(url, "labels", storage_options=options).collect().to_dicts(),
     "read_bitmap": lambda url, options: al.read_bitmap(url, storage_options=options, retries=1),
     "read_parquet": lambda url, options: al.read_parquet(url, storage_options=options),
+    "iter_parquet": lambda url, options: list(al.iter_parquet(url, storage_options=options)),
     "duckdb_views": lambda url, options: al.duckdb_views(url, storage_options=options),
     "write_parquet": lambda url, options: al.write_parquet(TABLES, url, storage_options=options),
     "update_parquet": lambda url, options: al.update_parquet(LABEL, url, storage_options=options),

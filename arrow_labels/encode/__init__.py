@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -86,7 +87,7 @@ def _readable_json() -> Iterator[None]:
 
 @hides_options
 def write_release(
-    tables: LabelTables,
+    tables: LabelTables | Iterable[LabelTables],
     target: str | os.PathLike[str],
     *,
     dataset: str | None = None,
@@ -96,8 +97,9 @@ def write_release(
 
     Parameters
     ----------
-    tables : LabelTables
-        Tables of one release, or of samples or labels without one.
+    tables : LabelTables or iterable of LabelTables
+        Tables of one release, or of samples or labels without one. Or parts of them, as `iter_labels` gives them: each
+        with whole samples, the row of `datasets` in the first; one after the other is held in memory.
     target : str or path
         Where to write: a path or any fsspec URL; `.gz`, `.zst`, `.bz2` and `.xz` compress. A file appears when it is
         complete; what is written to a pipe or a device, such as `/dev/stdout`, cannot be taken back.
@@ -109,7 +111,8 @@ def write_release(
     Raises
     ------
     SchemaError
-        The tables hold several releases and none is chosen, or they cannot be written as JSON.
+        The tables hold several releases and none is chosen, a sample is in two parts, or the tables cannot be written
+        as JSON.
     TargetError
         The target cannot be written.
 
@@ -121,9 +124,7 @@ def write_release(
     >>> al.read_labels("memory://release.json").samples["sample_id"].to_pylist()
     ['a']
     """
-    header, samples = _header(tables, dataset)
-    ordered = ordered_samples(tables, samples)
-    labels = ordered_labels(tables, ordered.rows.select("sample_id").with_row_index("sample"))
+    header, parts = _header(iter([tables] if isinstance(tables, LabelTables) else tables), dataset)
     mark = secrets.token_hex(16)
     inner = header.get("dataset")
     if isinstance(inner, dict) and "samples" in inner:
@@ -141,7 +142,7 @@ def write_release(
             stack.enter_context(_readable_json())
             file.write(before)
         count = 0
-        for sample in _samples(ordered, labels) if found else ():
+        for sample in _samples(parts, dataset) if found else ():
             piece = (b",\n" if count else b"[\n") + encode_json(sample)
             count += 1
             with _as_target_error(url):
@@ -208,20 +209,19 @@ def _is_stream(path: Path) -> bool:
     return path.parent in _STREAMS or (path.exists() and not path.is_file())
 
 
-def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], pl.DataFrame]:
-    """The release without its samples, and the rows of its samples."""
-    releases = tables.datasets.to_pylist()
-    samples = polars_frame(tables.samples)
-    if dataset is not None:
-        releases = [row for row in releases if row["dataset"] == dataset]
-        samples = samples.filter(pl.col("dataset") == dataset)
-        if not releases:
+def _header(parts: Iterator[LabelTables], dataset: str | None) -> tuple[dict[str, Any], Iterator[LabelTables]]:
+    """The release without its samples, and its parts."""
+    for first in parts:
+        releases = _releases(first, dataset)
+        if releases or dataset is None:
+            break
+    else:
+        if dataset is not None:
             raise SchemaError(f"Expected a release of dataset {dataset!r}, got none")
-    if len(releases) > 1:
-        names = ", ".join(repr(row["dataset"]) for row in releases)
-        raise SchemaError(f"Expected one release, got {len(releases)} (datasets {names}): choose with dataset=")
+        return {"dataset": {"samples": []}}, parts
+    parts = chain([first], parts)
     if not releases:
-        return {"dataset": {"samples": []}}, samples
+        return {"dataset": {"samples": []}}, parts
     row = releases[0]
     inner = {
         "name": row["dataset"],
@@ -236,10 +236,44 @@ def _header(tables: LabelTables, dataset: str | None) -> tuple[dict[str, Any], p
         if name in ("name", "description", "created_at") and value is not None
     }
     header["dataset"] = {name: value for name, value in inner.items() if value is not None}
-    return patched(header, row["extra"]), samples
+    return patched(header, row["extra"]), parts
 
 
-def _samples(samples: OrderedSamples, labels: OrderedLabels) -> Iterator[Any]:
+def _releases(part: LabelTables, dataset: str | None) -> list[dict[str, Any]]:
+    """The rows of `datasets`, or that which is chosen; not more than one."""
+    if not isinstance(part, LabelTables):
+        raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
+    releases: list[dict[str, Any]] = part.datasets.to_pylist()
+    if dataset is not None:
+        releases = [row for row in releases if row["dataset"] == dataset]
+    if len(releases) > 1:
+        names = ", ".join(repr(row["dataset"]) for row in releases)
+        raise SchemaError(f"Expected one release, got {len(releases)} (datasets {names}): choose with dataset=")
+    return releases
+
+
+def _samples(parts: Iterator[LabelTables], dataset: str | None) -> Iterator[Any]:
+    """The samples of all parts."""
+    written: set[str] = set()
+    for place, part in enumerate(parts):
+        if place and (more := _releases(part, dataset)):
+            raise SchemaError(
+                f"Expected one release, that of the first part, got dataset {more[0]['dataset']!r} in a later one: "
+                "choose with dataset="
+            )
+        samples = polars_frame(part.samples)
+        if dataset is not None:
+            samples = samples.filter(pl.col("dataset") == dataset)
+        ordered = ordered_samples(part, samples)
+        labels = ordered_labels(part, ordered.rows.select("sample_id").with_row_index("sample"))
+        ids = ordered.rows["sample_id"].to_list()
+        if twice := written.intersection(ids):
+            raise SchemaError(f"Expected all rows of a sample in one part, got {min(twice)!r} in two")
+        written.update(ids)
+        yield from _with_labels(ordered, labels)
+
+
+def _with_labels(samples: OrderedSamples, labels: OrderedLabels) -> Iterator[Any]:
     """Each sample with its labels."""
     done = 0
     of_sample: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""LabelTables -> a folder of Parquet files, and back.
+"""LabelTables -> a folder of Parquet files; `arrow_labels.write.stored` reads it.
 
 ``TABLE/part-00000.parquet`` for each of the fourteen tables, empty ones too, with the schema of `arrow_labels.schema`,
 so that every engine reads a table as ``TABLE/*.parquet``; `arrow_labels.write.replacing` makes it all or nothing. Row
@@ -11,29 +11,24 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, Literal, get_args
 
 import polars as pl
 import pyarrow as pa
 
-from arrow_labels.errors import SchemaError, TargetError
-from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
     Folder,
     Manifest,
-    Part,
-    as_target_error,
-    complete,
     current,
     is_vacant,
     open_folder,
 )
 from arrow_labels.write.owners import Key, Tables, given_owners
-from arrow_labels.write.parts import Limits, check_rows, open_part, readable, row_groups, write_part
+from arrow_labels.write.parts import Limits, row_groups, write_part
 from arrow_labels.write.replacing import Write, replace_folder
 from arrow_labels.write.upsert import Writing, insert
 
@@ -45,8 +40,6 @@ ROW_GROUP_BYTES: Final = 4 << 20
 
 _LOG: Final = logging.getLogger(__name__)
 _CODECS: Final = ("none", "snappy", "gzip", "brotli", "lz4", "zstd")
-_SINCE: Final = {"labels": {"content_hash": 2}}
-"""The version of the schema that a column came with, where that is not the first."""
 _SMALL: Final = 32
 """A row group whose file bytes are this part of the most bytes in memory is a small one."""
 
@@ -169,90 +162,3 @@ def add(
         written = write(waiting, "part-00000.parquet")
         writing = Writing(divided, limits.bytes // _SMALL, codec)
         return insert(folder, manifest, (waiting, written), owners, keep, writing)
-
-
-@hides_options
-def read_parquet(
-    target: str | os.PathLike[str],
-    *,
-    tables: Collection[str] | None = None,
-    storage_options: dict[str, Any] | None = None,
-) -> LabelTables:
-    """Read the tables that `write_parquet` wrote.
-
-    Parameters
-    ----------
-    target : str or path
-        Folder: a path or any fsspec URL.
-    tables : collection of str, optional
-        Tables to read, the others stay empty; default: all.
-    storage_options : dict, optional
-        Options of the fsspec file system.
-
-    Returns
-    -------
-    LabelTables
-
-    Raises
-    ------
-    TargetError
-        There is no such folder, or it is not complete: its write did not finish, or a file is not the one that was
-        written.
-    SchemaError
-        A table has other columns than `arrow_labels.schema`, or a newer version of this library wrote it.
-
-    Examples
-    --------
-    >>> import arrow_labels as al
-    >>> from arrow_labels.write.parquet import read_parquet, write_parquet
-    >>> write_parquet(al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}]), "memory://labels")
-    >>> tables = read_parquet("memory://labels", tables=["segments"])
-    >>> tables.segments.num_rows, tables.frames.num_rows
-    (1, 0)
-    """
-    if isinstance(tables, str):
-        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
-    chosen = set(SCHEMAS if tables is None else tables)
-    if unknown := chosen - set(SCHEMAS):
-        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
-    folder = open_folder(target, storage_options)
-    manifest = complete(folder)
-    found = {}
-    for name in (name for name in SCHEMAS if name in chosen):
-        _LOG.debug("reading %s of %s", name, folder.url)
-        parts = [_read(folder, name, part, manifest.schema_version) for part in manifest.tables[name]]
-        found[name] = pa.concat_tables([SCHEMAS[name].empty_table(), *parts])
-    # Some tables may come from the old write and some from a new one, whose files can even have the same sizes.
-    if complete(folder).write_id != manifest.write_id:
-        raise TargetError(f"Expected tables that stay, got new ones in the meantime - at {folder.url}: read them again")
-    return LabelTables(**found)
-
-
-def _read(folder: Folder, name: str, part: Part, version: int) -> pa.Table:
-    """Read a part, after a look at its columns; its checksums are proven, and that its text is UTF-8."""
-    try:
-        with open_part(folder, part) as file, as_target_error(readable(part), folder.url):
-            # Refuses other columns before they are read.
-            LabelTables(**{name: _completed(file.schema_arrow.empty_table(), name, version)})
-            # One row group after the other: a column of lists that is read whole overflows at 2**31 items.
-            groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
-            for group in groups:
-                group.validate(full=True)
-    except SchemaError as error:
-        raise SchemaError(f"{error} - in `{part.file}` of {folder.url}") from None
-    # Parquet calls the items of lists `element`.
-    table = pa.concat_tables(
-        [SCHEMAS[name].empty_table(), *(_completed(group, name, version).cast(SCHEMAS[name]) for group in groups)]
-    )
-    check_rows(table.num_rows, folder, part)
-    return table
-
-
-def _completed(table: pa.Table, name: str, version: int) -> pa.Table:
-    """A table with the columns that came after the version of the schema that it was written with; they are null."""
-    schema = SCHEMAS[name]
-    for column, since in _SINCE.get(name, {}).items():
-        if version < since and column not in table.column_names:
-            field = schema.field(column)
-            table = table.add_column(schema.get_field_index(column), field, pa.nulls(table.num_rows, field.type))
-    return table

@@ -175,6 +175,33 @@ def test_several_releases() -> None:
         assert difference(document, json.loads(fsspec.filesystem("memory").cat("/one.json"))) is None
 
 
+def test_parts(tmp_path: Path) -> None:
+    """Parts of a release, as they are read, make the release that the whole makes."""
+    documents = [release("vector", samples=5, seed=1), release("pointcloud-cuboid", samples=5, seed=2)]
+    names = [document["dataset"]["name"] for document in documents]
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, document in zip(paths, documents, strict=True):
+        path.write_text(json.dumps(document))
+        al.write_release(al.iter_labels(path, batch_bytes=1), tmp_path / "back.json")
+        assert difference(document, json.loads((tmp_path / "back.json").read_bytes())) is None
+    for name, document in zip(names, documents, strict=True):
+        al.write_release(al.iter_labels(paths, batch_bytes=1), tmp_path / "back.json", dataset=name)
+        assert difference(document, json.loads((tmp_path / "back.json").read_bytes())) is None
+    for parts, message in (
+        (al.iter_labels(paths, batch_bytes=1), f"that of the first part, got dataset '{names[1]}' in a later one"),
+        ([al.decode_labels([documents[0]])] * 2, f"got dataset '{names[0]}' in a later one"),
+        ([al.decode_labels([{"annotations": [], "sample_uuid": "a"}])] * 2, "in one part, got 'a' in two"),
+        ([al.LabelTables(), documents[0]], "Expected `LabelTables`, got `dict`"),
+    ):
+        with pytest.raises(al.SchemaError, match=message):
+            al.write_release(parts, tmp_path / "wrong.json")  # type: ignore[arg-type]
+    with pytest.raises(al.SchemaError, match="Expected a release of dataset 'no', got none"):
+        al.write_release(iter(()), tmp_path / "wrong.json", dataset="no")
+    assert not list(tmp_path.glob("*wrong*"))
+    al.write_release(iter(()), tmp_path / "empty.json")
+    assert json.loads((tmp_path / "empty.json").read_bytes()) == {"dataset": {"samples": []}}
+
+
 def test_targets(tmp_path: Path) -> None:
     document = release("pointcloud-segmentation-sequence", seed=1)
     tables = al.decode_labels([document])

@@ -32,7 +32,8 @@ import arrow_labels as al
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
 from arrow_labels.write import parts, replacing
-from arrow_labels.write.parquet import read_parquet, write_parquet
+from arrow_labels.write.parquet import write_parquet
+from arrow_labels.write.stored import read_parquet
 
 MANIFEST = "_arrow_labels.json"
 FILES = {f"{name}/part-00000.parquet" for name in SCHEMAS}
