@@ -140,6 +140,7 @@ LAYERS = (
     "",
     "engines",
     "engines.worker",
+    "engines.driver",
     "engines.groups",
     "engines.arrivals",
     "engines.ray",

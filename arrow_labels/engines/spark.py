@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache, partial, reduce
 from types import SimpleNamespace
 from typing import Any, Final
@@ -20,12 +19,13 @@ import pyarrow as pa
 
 from arrow_labels.decode import OnError
 from arrow_labels.engines.arrivals import NOTHING, Offset, arrived, latest
+from arrow_labels.engines.driver import index_on_all_cores
 from arrow_labels.engines.groups import MASK_COLUMNS, check, fill
 from arrow_labels.engines.spark_options import Settings, parse
 from arrow_labels.engines.worker import shipped
 from arrow_labels.errors import MissingExtraError, SchemaError
-from arrow_labels.partitions import Part, checked, groups_of_items, parts_of, read_part
-from arrow_labels.pieces import Options, index, items_of
+from arrow_labels.partitions import Part, checked, parts_of, read_part
+from arrow_labels.pieces import Options, items_of
 from arrow_labels.schema import DESCRIPTIONS, SCHEMAS
 from arrow_labels.sources import File
 
@@ -56,7 +56,6 @@ _TYPES: Final[dict[pa.DataType, DataType]] = {
     pa.bool_(): BooleanType(),
     pa.timestamp("us", "UTC"): TimestampType(),
 }
-_THREADS: Final = 8
 
 
 class LabelsSource(DataSource):  # type: ignore[misc]  # the types of pyspark are not looked at
@@ -180,14 +179,11 @@ class _Reader:
 
 @lru_cache(maxsize=1)
 def _plan(items: tuple[tuple[int, Any], ...], on_error: OnError, part_bytes: int) -> list[Part]:
-    """The parts of some items, their names looked up in threads: most of the time is spent fetching.
+    """The parts of some items.
 
     The last ones are kept, in the process that plans for Spark: tables of one source are read one after the other.
     """
-    look_up = partial(index, on_error=on_error, piece_bytes=part_bytes)
-    with ThreadPoolExecutor(_THREADS) as threads:
-        groups = list(threads.map(look_up, groups_of_items(items, part_bytes)))
-    return parts_of((each for group in groups for each in group), part_bytes)
+    return parts_of(index_on_all_cores(items, on_error, part_bytes), part_bytes)
 
 
 class LabelsReader(_Reader, DataSourceReader):  # type: ignore[misc]

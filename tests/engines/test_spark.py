@@ -260,7 +260,7 @@ def test_names_are_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         found = LabelsReader(given, spark_schema(table)).partitions()
         return [pickle.loads(partition.value).sample_ids for partition in found]
 
-    monkeypatch.setattr("arrow_labels.engines.spark.index", index)
+    monkeypatch.setattr("arrow_labels.engines.driver.index", index)
     for name in "ab":
         (tmp_path / f"{name}.json").write_text('{"name": "x", "labels": {}}')
     assert counts("labels", part_bytes="1") == counts("frames", part_bytes="1") == [{}, {"x": 1}]
