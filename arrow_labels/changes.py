@@ -136,17 +136,16 @@ class Changes:
         if not isinstance(data, memoryview) or bytes(data[:1]) != b"{" or not self.state.known:
             return None
         around = around_samples(data)
-        dataset = None if around is None else around.parsed.release.dataset
-        if around is None or dataset is None:
+        if around is None:
             return None
         definitions = Rows(reader.wanted)
         try:
             add_release(definitions, document.source, around.parsed, reader.task_type)
         except DecodeError:
             return None  # at its turn
-        _, of_sample = self._context(reader, definitions.categories, dataset.name)
-        dataset.samples = split_known(data, around, self.state.known, partial(_hash, of_sample))
-        return None if dataset.samples is None else around.parsed
+        _, of_sample = self._context(reader, definitions.categories, around.dataset.name)
+        around.dataset.samples = split_known(data, around, self.state.known, partial(_hash, of_sample))
+        return None if around.dataset.samples is None else around.parsed
 
     def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
         """A record with what of it must be decoded, and hashes; None if that is nothing."""

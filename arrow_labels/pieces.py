@@ -21,11 +21,12 @@ from arrow_labels.decode.definitions import ParsedRelease, strict_release
 from arrow_labels.decode.documents import Reader
 from arrow_labels.decode.records import Record, names_of
 from arrow_labels.decode.rows import Rows
+from arrow_labels.division import divide_release
 from arrow_labels.errors import ArrowLabelsError, FetchError
 from arrow_labels.files import documents
 from arrow_labels.schema import GROUND_TRUTH
 from arrow_labels.sources import File, resolve
-from arrow_labels.spans import Files, Lines, Span, divide_release
+from arrow_labels.spans import Files, Lines, Span
 from arrow_labels.wire import Dataset, Release, encode_json
 
 PIECE_BYTES: Final = 64 << 20

@@ -61,6 +61,7 @@ LAYERS = (
     "scan",
     "processes",
     "spans",
+    "division",
     "workers",
     "read",
     "pieces",
