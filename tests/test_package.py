@@ -26,6 +26,7 @@ LAYERS = (
     "bitmap",
     "segment_columns",
     "segmentation",
+    "segment_places",
     "decode.values",
     "decode.wanted",
     "decode.careful",
