@@ -37,6 +37,7 @@ LAYERS = (
     "decode.rows",
     "decode.frames",
     "decode.labels",
+    "decode.parsed_samples",
     "decode.samples",
     "decode.definitions",
     "decode.kinds",

@@ -18,9 +18,10 @@ from arrow_labels.decode.definitions import ParsedRelease, add_release
 from arrow_labels.decode.frames import Place
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, add_label, parse_attributes, parse_label
+from arrow_labels.decode.parsed_samples import ParsedSample, parse_sample
 from arrow_labels.decode.records import NAMES, Document, Record, names_of
 from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows, joined
-from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
+from arrow_labels.decode.samples import add_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
 from arrow_labels.schema import GROUND_TRUTH
