@@ -42,6 +42,7 @@ LAYERS = (
     "decode.definitions",
     "decode.kinds",
     "decode.records",
+    "decode.keys",
     "decode.documents",
     "decode",
     "sources",
