@@ -89,6 +89,7 @@ LAYERS = (
     "write.delta_tables",
     "write.delta",
     "write.iceberg_tables",
+    "write.iceberg_commits",
     "write.iceberg",
     "write",
     "inspection",
