@@ -85,6 +85,7 @@ LAYERS = (
     "write.passing",
     "write.row_order",
     "write.lakehouse",
+    "write.lance_tables",
     "write.lance",
     "write.delta_tables",
     "write.delta",
