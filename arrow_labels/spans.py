@@ -22,7 +22,8 @@ from arrow_labels.decode.records import Record
 from arrow_labels.decode.rows import Rows
 from arrow_labels.errors import FetchError
 from arrow_labels.files import documents
-from arrow_labels.sources import File, reason
+from arrow_labels.redaction import reason
+from arrow_labels.sources import File
 
 
 class Files(NamedTuple):

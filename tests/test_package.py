@@ -12,6 +12,7 @@ import arrow_labels as al
 PACKAGE = Path(al.__file__).parent
 LAYERS = (
     "errors",
+    "redaction",
     "schema",
     "annotation",
     "wire",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow.parquet as pq
 
 from arrow_labels.errors import TargetError
+from arrow_labels.redaction import reason
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.iceberg_commits import commit
 from arrow_labels.write.iceberg_tables import (

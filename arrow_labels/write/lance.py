@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import METADATA, SCHEMAS
-from arrow_labels.sources import hides_options, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,

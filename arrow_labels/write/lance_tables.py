@@ -9,8 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
+from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMA_VERSION
-from arrow_labels.sources import reason, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import conflict
 
