@@ -35,14 +35,8 @@ from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels, read_labels
 from arrow_labels.scan import scan_labels
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.segmentation import (
-    SemanticMap,
-    mask_indices,
-    masks_to_bitmap,
-    point_categories,
-    point_indices,
-    semantic_map,
-)
+from arrow_labels.segment_places import mask_indices, masks_to_bitmap, point_indices
+from arrow_labels.segmentation import SemanticMap, point_categories, semantic_map
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import read_delta, write_delta

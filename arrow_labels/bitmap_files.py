@@ -14,7 +14,8 @@ from arrow_labels.errors import BitmapError, FetchError, TargetError
 from arrow_labels.fetch import fetch
 from arrow_labels.http_bytes import Limits
 from arrow_labels.locate import Place
-from arrow_labels.sources import file_system, hides_options, reason, shown
+from arrow_labels.redaction import hides_options, reason, shown
+from arrow_labels.sources import file_system
 
 
 @hides_options

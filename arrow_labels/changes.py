@@ -20,6 +20,7 @@ from xxhash import xxh3_128
 from arrow_labels.decode.careful import FAILURES, Buffer
 from arrow_labels.decode.definitions import ParsedRelease, add_release, around_samples
 from arrow_labels.decode.documents import Reader
+from arrow_labels.decode.keys import name_label, name_record, name_sample, unique_sample
 from arrow_labels.decode.records import Document, Record
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import parse_time
@@ -136,17 +137,16 @@ class Changes:
         if not isinstance(data, memoryview) or bytes(data[:1]) != b"{" or not self.state.known:
             return None
         around = around_samples(data)
-        dataset = None if around is None else around.parsed.release.dataset
-        if around is None or dataset is None:
+        if around is None:
             return None
         definitions = Rows(reader.wanted)
         try:
             add_release(definitions, document.source, around.parsed, reader.task_type)
         except DecodeError:
             return None  # at its turn
-        _, of_sample = self._context(reader, definitions.categories, dataset.name)
-        dataset.samples = split_known(data, around, self.state.known, partial(_hash, of_sample))
-        return None if dataset.samples is None else around.parsed
+        _, of_sample = self._context(reader, definitions.categories, around.dataset.name)
+        around.dataset.samples = split_known(data, around, self.state.known, partial(_hash, of_sample))
+        return None if around.dataset.samples is None else around.parsed
 
     def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
         """A record with what of it must be decoded, and hashes; None if that is nothing."""
@@ -159,7 +159,8 @@ class Changes:
         try:
             found = decode_sample_name(record.raw)
         except FAILURES:
-            reader.name(record)  # at its turn, as if it were decoded; decoding says what is wrong with it
+            # At its turn, as if it were decoded; decoding says what is wrong with it.
+            name_record(record, reader.sample_ids, reader.label_keys)
             return record
         names = [_text(found.uuid), _text(found.name)]
         labels = {
@@ -170,7 +171,7 @@ class Changes:
         # An id that is the sample's place may be another one tomorrow.
         size = len(memoryview(record.raw))
         whole = f"-{whole}-{len(labels)}-{size}" if any(name is not None for name in names) else ""
-        sample_id = reader.name_sample(record, *names)
+        sample_id = name_sample(record, reader.sample_ids, *names)
         self.samples[sample_id] = record.index
         hashes = {labelset: _hash(of_label, raw) + whole for labelset, raw in labels.items()}
         unchanged = [
@@ -189,12 +190,12 @@ class Changes:
         try:
             found = (decode_label_name(record.raw) if record.kind == "label" else None) or LabelName()
         except FAILURES:
-            reader.name(record)
+            name_record(record, reader.sample_ids, reader.label_keys)
             return record
         labelset = GROUND_TRUTH if found.labelset is None else found.labelset
         if self.labelsets is not None and labelset not in self.labelsets:
             return None
-        sample_id = reader.name_label(record, found.sample_uuid, labelset)
+        sample_id = name_label(record, reader.label_keys, found.sample_uuid, labelset)
         content_hash = _lone_hash(context, record.place, record.raw)
         if self._is_unchanged((sample_id, labelset), content_hash, record.raw, record.source):
             return None
@@ -211,7 +212,7 @@ class Changes:
             return False
         if any(key[0] != sample_id for key in held.keys) or sample_id in self.state.rejected_samples:
             return False
-        reader.unique_sample(sample_id)
+        unique_sample(reader.sample_ids, sample_id)
         self.samples[sample_id] = index
         self.kept_samples.add(sample_id)
         for key in held.keys:

@@ -12,8 +12,8 @@ from arrow_labels.checks.found import worded
 from arrow_labels.formats import folder_format, read_tables
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels
+from arrow_labels.redaction import shown
 from arrow_labels.report import html_report
-from arrow_labels.sources import shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.terminal import print_json, print_table, print_text
 from arrow_labels.workers import Progress

@@ -24,7 +24,8 @@ import fsspec.asyn
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
 from arrow_labels.http_bytes import Limits, PassingError, TooLargeError, get
 from arrow_labels.locate import HTTP, Place, scheme
-from arrow_labels.sources import File, file_system, hidden, reason, shown
+from arrow_labels.redaction import hidden, reason, shown
+from arrow_labels.sources import File, file_system
 
 if TYPE_CHECKING:
     import tenacity

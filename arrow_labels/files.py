@@ -23,7 +23,8 @@ from arrow_labels.decode import Document, OnError, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
-from arrow_labels.sources import File, file_at, is_of_labels, reason, refuse_ways_out, unicode
+from arrow_labels.redaction import reason
+from arrow_labels.sources import File, file_at, is_of_labels, refuse_ways_out, unicode
 
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)

@@ -17,7 +17,8 @@ from urllib.parse import urljoin
 
 from arrow_labels.errors import FetchError
 from arrow_labels.locate import HTTP, Place, scheme, store
-from arrow_labels.sources import file_system, reason
+from arrow_labels.redaction import reason
+from arrow_labels.sources import file_system
 
 if TYPE_CHECKING:
     import aiohttp

@@ -19,7 +19,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import FetchError
-from arrow_labels.sources import shown
+from arrow_labels.redaction import shown
 
 PROTOCOLS: Final = ("https", "http", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Protocols that URLs out of documents may have unless the caller says otherwise."""

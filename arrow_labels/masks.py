@@ -35,7 +35,7 @@ from arrow_labels.mask_rows import (
     joined,
     other_sizes,
 )
-from arrow_labels.sources import shown
+from arrow_labels.redaction import shown
 from arrow_labels.tables import LabelTables
 
 _LOG: Final = logging.getLogger(__name__)

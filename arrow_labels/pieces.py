@@ -19,13 +19,15 @@ from arrow_labels.decode import Document, OnError, TimestampUnit, Wanted
 from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.definitions import ParsedRelease, strict_release
 from arrow_labels.decode.documents import Reader
+from arrow_labels.decode.keys import first_name
 from arrow_labels.decode.records import Record, names_of
 from arrow_labels.decode.rows import Rows
+from arrow_labels.division import divide_release
 from arrow_labels.errors import ArrowLabelsError, FetchError
 from arrow_labels.files import documents
 from arrow_labels.schema import GROUND_TRUTH
 from arrow_labels.sources import File, resolve
-from arrow_labels.spans import Files, Lines, Span, divide_release
+from arrow_labels.spans import Files, Lines, Span
 from arrow_labels.wire import Dataset, Release, encode_json
 
 PIECE_BYTES: Final = 64 << 20
@@ -192,12 +194,8 @@ def _named(span: Span, nbytes: int, records: Iterable[Record | Rows | int], run:
         if names is None:
             continue
         if record.kind == "sample":
-            samples.append(_first(*names, record.place))
+            samples.append(first_name(*names, record.place))
         else:
             sample_uuid, labelset = names or (None, None)
-            labels.append((_first(sample_uuid, record.place), _first(labelset, GROUND_TRUTH)))
+            labels.append((first_name(sample_uuid, record.place), first_name(labelset, GROUND_TRUTH)))
     return Piece(span, nbytes, samples, labels, run.lone_samples)
-
-
-def _first(*names: str | None) -> str:
-    return next(name for name in names if name is not None)

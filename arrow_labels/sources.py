@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
-from functools import wraps
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, NamedTuple, cast
 
 import fsspec
 from fsspec.archive import AbstractArchiveFileSystem
@@ -18,10 +17,10 @@ from fsspec.core import has_magic, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.decode import is_document
-from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from arrow_labels.errors import FetchError, MissingExtraError
+from arrow_labels.redaction import hides_options as hides_options  # for `encode`, `formats` and two of `write`
+from arrow_labels.redaction import reason as reason
+from arrow_labels.redaction import shown as shown
 
 _LOG: Final = logging.getLogger(__name__)
 _DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")
@@ -38,10 +37,6 @@ EXTRAS: Final = {
     "https": ("aiohttp", "http"),
 }
 """Protocols of file systems, the packages that they need, and what brings those."""
-_USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
-_NAMED: Final = ("abfs", "abfss", "github")
-_QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
-_LEAST_SECRET: Final = 5
 _VERSIONS: Final = ("ETag", "etag", "mtime")
 _HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
 _REFUSED: Final = (401, 403)
@@ -95,16 +90,6 @@ def file_system(url: str, storage_options: dict[str, Any] | None) -> tuple[fsspe
     except (OSError, ValueError, TypeError) as error:
         got = reason(error, storage_options)
         raise FetchError(f"Expected a URL that fsspec can open, got {got} - at {shown(url)}") from None
-
-
-def shown(url: str) -> str:
-    """A URL as people may see it: without the query that signs it, and without user name and password.
-
-    What stands before the `@` of an Azure container or a GitHub repository is its name.
-    """
-    if "://" not in url:
-        return url
-    return _USER.sub(lambda found: found[1] if found[2].lower() not in _NAMED else found[0], url.partition("?")[0])
 
 
 def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any]:
@@ -293,44 +278,3 @@ def refuse_ways_out(members: Iterable[str]) -> None:
     for name in members:
         if _WAY_OUT.search(name):
             raise FetchError(f"Expected members that lie in the archive, got {name!r:.300}: it is not read")
-
-
-def reason(error: BaseException, options: Mapping[str, Any] | None = None) -> str:
-    """What went wrong, in a line, without the query of a signed URL and without what options say."""
-    text = hidden(next(iter(str(error).splitlines()), "") or type(error).__name__, options)
-    return " ".join(shown(_QUERY.sub("", word)) for word in text.split(" "))
-
-
-def hidden(text: str, options: Mapping[str, Any] | None) -> str:
-    """A text without what options say: servers and libraries may repeat it."""
-    for secret in sorted(set(_texts(options)), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def hides_options(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a function raise no error that repeats its `storage_options`."""
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except ArrowLabelsError as error:
-            told = hidden(str(error), cast("Mapping[str, Any] | None", kwargs.get("storage_options")))
-            if told != str(error):
-                error.args = (told,)
-            raise
-
-    return call
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in options, at any depth; shorter ones are no secrets, and stand in every other word."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple | set):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str) and len(value) >= _LEAST_SECRET:
-        yield value

@@ -24,10 +24,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.contents import as_room_error
 from arrow_labels.decode import reader
+from arrow_labels.division import Blocks, Large, divide, plan, prove, spans_of, weight
 from arrow_labels.processes import Say, Task, can_start, run
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import EXTRAS, File, total_bytes
-from arrow_labels.spans import Blocks, Large, Span, divide, documents_before, plan, prove, records, spans_of, weight
+from arrow_labels.spans import Span, documents_before, records
 from arrow_labels.tables import LabelTables
 
 Progress = Callable[[int, int | None], None]

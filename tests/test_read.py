@@ -240,34 +240,6 @@ def test_tracebacks_tell_no_secret() -> None:
             assert key not in "".join(traceback.format_exception(error.value))
 
 
-SHOWN = {
-    "https://h/a.json?sig=secret": "https://h/a.json",
-    "https://me:secret@h:80/a@b.json": "https://h:80/a@b.json",
-    "https://secret@h/a.json": "https://h/a.json",
-    "https://h/a?x=@b": "https://h/a",
-    "zip://a.json::https://me:secret@h/a.zip?secret": "zip://a.json::https://h/a.zip",
-    "S3://key:secret@labels/a.json": "S3://labels/a.json",
-    "abfs://container@account.dfs.core.windows.net/a.json": "abfs://container@account.dfs.core.windows.net/a.json",
-    "github://org:repo@main/a.json": "github://org:repo@main/a.json",
-    "memory://a.json": "memory://a.json",
-    "/data/what?.json": "/data/what?.json",
-}
-
-
-@pytest.mark.parametrize(("url", "expected"), SHOWN.items(), ids=SHOWN.values())
-def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
-    assert sources.shown(url) == expected
-
-
-def test_reasons_are_told_without_secrets() -> None:
-    url = "https://me:secret@h/a.json?sig=secret"
-    for text in (f"Cannot read {url}", f"403, url='{url}', again", "No such file: '/a.json?sig=secret&x=secret'"):
-        assert "secret" not in sources.reason(OSError(text))
-        assert "a.json" in sources.reason(OSError(text))
-    assert sources.reason(OSError("What? No.")) == "What? No."
-    assert sources.reason(TimeoutError()) == "TimeoutError"
-
-
 def test_a_user_in_the_url(web: str) -> None:
     signed = web.replace("//", "//me:secret@") + "/release.json?secret"
     assert same(al.read_labels(signed), f"{web}/release.json")

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import arrow_labels as al
 from arrow_labels import cli, fetch, formats
-from arrow_labels.sources import hidden, reason
+from arrow_labels.redaction import hidden, reason, shown
 
 KEY = "5ecret" * 3
 """In every query, option and header; in no line of code that a traceback shows, which would be `{KEY}`."""
@@ -207,6 +207,34 @@ def test_what_a_server_repeats() -> None:
     }
     assert reason(OSError(f"403: {KEY} may not, Bearer {KEY}"), options) == "403: *** may not, ***"
     assert hidden("what is true, 3 and us", {"region": "us", **options}) == "what is true, 3 and us"
+
+
+SHOWN = {
+    "https://h/a.json?sig=secret": "https://h/a.json",
+    "https://me:secret@h:80/a@b.json": "https://h:80/a@b.json",
+    "https://secret@h/a.json": "https://h/a.json",
+    "https://h/a?x=@b": "https://h/a",
+    "zip://a.json::https://me:secret@h/a.zip?secret": "zip://a.json::https://h/a.zip",
+    "S3://key:secret@labels/a.json": "S3://labels/a.json",
+    "abfs://container@account.dfs.core.windows.net/a.json": "abfs://container@account.dfs.core.windows.net/a.json",
+    "github://org:repo@main/a.json": "github://org:repo@main/a.json",
+    "memory://a.json": "memory://a.json",
+    "/data/what?.json": "/data/what?.json",
+}
+
+
+@pytest.mark.parametrize(("url", "expected"), SHOWN.items(), ids=SHOWN.values())
+def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
+    assert shown(url) == expected
+
+
+def test_reasons_are_told_without_secrets() -> None:
+    url = "https://me:secret@h/a.json?sig=secret"
+    for text in (f"Cannot read {url}", f"403, url='{url}', again", "No such file: '/a.json?sig=secret&x=secret'"):
+        assert "secret" not in reason(OSError(text))
+        assert "a.json" in reason(OSError(text))
+    assert reason(OSError("What? No.")) == "What? No."
+    assert reason(TimeoutError()) == "TimeoutError"
 
 
 # --- names and archives

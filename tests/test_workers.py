@@ -38,8 +38,9 @@ from scripts import (
 )
 
 import arrow_labels as al
-from arrow_labels import processes, sources, spans, workers
+from arrow_labels import division, processes, sources, workers
 from arrow_labels.changes import Changes
+from arrow_labels.spans import Samples
 from arrow_labels.write.parts import write_part
 
 LABEL = {"annotations": [{"id": 1, "category_id": 0, "type": "bbox", "points": [[1, 2], [3, 4]]}]}
@@ -154,7 +155,7 @@ def test_any_source_is_read_as_by_one_process(
     source = write(tmp_path_factory.mktemp("source"), found)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "LEAST_SPAN", span)
-        patch.setattr(spans, "_BLOCK", span)
+        patch.setattr(division, "_BLOCK", span)
         patch.setattr(workers, "run", in_this_process)
         parts = al.iter_labels(source, on_error=on_error, workers=2, batch_bytes=span)
         many = outcome(lambda: al.LabelTables.concat(parts))
@@ -209,11 +210,11 @@ def test_what_processes_write_is_added(tmp_path: Path) -> None:
 
 def divided(path: Path, is_guessed: bool) -> Any:
     (file,) = sources.resolve(path, None)
-    return spans.divide(spans.Large(file, 0), path.parent, 1, 2, is_guessed, print)
+    return division.divide(division.Large(file, 0), path.parent, 1, 2, is_guessed, print)
 
 
 def test_where_samples_begin_is_guessed_and_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "_BLOCK", 1000)
+    monkeypatch.setattr(division, "_BLOCK", 1000)
     path = tmp_path / "a.json"
     for indent in (None, 2):
         path.write_text("\ufeff" + json.dumps(release("multisensor-sequence", seed=5, samples=8), indent=indent))
@@ -222,7 +223,8 @@ def test_where_samples_begin_is_guessed_and_proved(tmp_path: Path, monkeypatch: 
         assert one.edges[-1] == two.edges[0]
         expected = divided(path, False)
         starts, lengths = (
-            np.concatenate(parts) for parts in zip(*(spans.prove(it, False, print) for it in (one, two)), strict=True)
+            np.concatenate(parts)
+            for parts in zip(*(division.prove(it, False, print) for it in (one, two)), strict=True)
         )
         assert starts.tolist() == [start for span in expected for start in span.starts]
         assert lengths.tolist() == [length for span in expected for length in span.lengths]
@@ -230,17 +232,17 @@ def test_where_samples_begin_is_guessed_and_proved(tmp_path: Path, monkeypatch: 
 
 
 def test_what_only_looks_like_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "_BLOCK", 300)
+    monkeypatch.setattr(division, "_BLOCK", 300)
     monkeypatch.setattr(workers, "run", in_this_process)
     inside = [{"uuid": str(place)} for place in range(100)]
     found = [{"uuid": str(place), "labels": {}, "metadata": {"a": inside}} for place in range(4)]
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"dataset": {"samples": found}}))
-    assert None in [spans.prove(blocks, False, print) for blocks in divided(path, True)]
+    assert None in [division.prove(blocks, False, print) for blocks in divided(path, True)]
     assert al.read_labels(path, workers=2) == al.read_labels(path, workers=1)
     # Samples that stand elsewhere, and those of a key that comes again.
     path.write_text(json.dumps({"samples": inside, "dataset": {"samples": found}}))
-    assert all(isinstance(span, spans.Samples) for span in divided(path, True))
+    assert all(isinstance(span, Samples) for span in divided(path, True))
     path.write_text(json.dumps({"dataset": {"samples": inside, "Samples": found}}).replace("Samples", "samples"))
     assert al.read_labels(path, workers=2) == al.read_labels(path, workers=1)
 

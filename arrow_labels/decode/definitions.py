@@ -57,13 +57,14 @@ def parse_release(raw: bytes | memoryview) -> ParsedRelease:
 
 
 class Around(NamedTuple):
-    """A release around its samples: its text there, what it says, where samples begin and end, and what ends each.
+    """A release around its samples: its text there, what it and its dataset say, and where samples begin and end.
 
     `between` finds the end of a sample by how the first one begins: a guess.
     """
 
     head: bytes
     parsed: ParsedRelease
+    dataset: Dataset
     begin: int
     end: int
     between: re.Pattern[bytes]
@@ -91,7 +92,7 @@ def around_samples(data: bytes | memoryview) -> Around | None:
     if dataset is None or [bytes(raw) for raw in dataset.samples or ()] != [mark] or first is None:
         return None
     between = re.compile(rb"\}(\s*),\s*" + re.escape(bytes(data[first.start(1) : first.end(1)])))
-    return Around(before + after, parsed, begin, end, between)
+    return Around(before + after, parsed, dataset, begin, end, between)
 
 
 def strict_release(release: Release) -> ParsedRelease:

@@ -1,4 +1,4 @@
-"""Documents of every kind -> batches of tables: what a document is, its records, their keys, and their errors."""
+"""Documents of every kind -> batches of tables: their records, chunk by chunk, and their errors."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from arrow_labels.decode.careful import Buffer
 from arrow_labels.decode.columns import NotExactError
 from arrow_labels.decode.definitions import ParsedRelease, add_release
 from arrow_labels.decode.frames import Place
+from arrow_labels.decode.keys import LabelKeys, SampleIds, name_label, name_record, name_sample
 from arrow_labels.decode.kinds import Kind, recognise
 from arrow_labels.decode.labels import ParsedLabel, add_label, parse_attributes, parse_label
-from arrow_labels.decode.records import NAMES, Document, Record, names_of
+from arrow_labels.decode.parsed_samples import ParsedSample, parse_sample
+from arrow_labels.decode.records import NAMES, Document, Record
 from arrow_labels.decode.rows import ROOM, ROOM_A_BYTE, Batches, Rows, joined
-from arrow_labels.decode.samples import ParsedSample, add_sample, parse_sample
+from arrow_labels.decode.samples import add_sample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import ArrowLabelsError, DecodeError
-from arrow_labels.schema import GROUND_TRUTH
 from arrow_labels.wire import Label
 
 CHUNK_BYTES = 4 << 20
@@ -61,8 +62,8 @@ class Reader:
     wanted: Wanted
     on_error: OnError
     chunk_bytes: int = CHUNK_BYTES
-    sample_ids: dict[str, int] = field(default_factory=dict)
-    label_keys: set[tuple[str, str]] = field(default_factory=set)
+    sample_ids: SampleIds = field(default_factory=dict)
+    label_keys: LabelKeys = field(default_factory=set)
     lone_samples: int = 0
     selects: Selects | None = None
     room: int = ROOM
@@ -181,7 +182,7 @@ class Reader:
             return records
         for record in records:
             if record.kind != "sample" or "sample_id" in self.wanted.keep:
-                self.name(record)
+                name_record(record, self.sample_ids, self.label_keys)
         samples = self.wanted.kept("sample_id", [record.sample_id for record in records])
         labelsets = self.wanted.kept("labelset", [record.labelset for record in records])
         return [
@@ -208,7 +209,7 @@ class Reader:
             try:
                 parsed = _PARSE[record.kind](record.raw, self.wanted, careful)
             except DecodeError as error:
-                self.name(record)
+                name_record(record, self.sample_ids, self.label_keys)
                 self._fail(rows, error, record.source, record.sample_id or record.place)
                 return
         if parsed is None:
@@ -217,12 +218,12 @@ class Reader:
             self._add_sample(rows, record, parsed, careful)
             return
         label = parsed.label
-        sample_id = self.name_label(record, label and label.sample_uuid, label and label.labelset)
+        sample_id = name_label(record, self.label_keys, label and label.sample_uuid, label and label.labelset)
         self._try_label(rows, record, sample_id, record.labelset, lambda: parsed)
 
     def _add_sample(self, rows: Rows, record: Record, parsed: ParsedSample, careful: bool) -> None:
         sample = parsed.sample
-        sample_id = self.name_sample(record, sample.uuid, sample.name)
+        sample_id = name_sample(record, self.sample_ids, sample.uuid, sample.name)
         if parsed.error is not None:
             self._fail(rows, parsed.error, record.source, sample_id)
         elif self.wanted.samples:
@@ -254,40 +255,6 @@ class Reader:
             rows.reset()
             self._fail(rows, error, record.source, sample_id, labelset)
 
-    def name(self, record: Record) -> None:
-        """Give a record its keys by its members, if it has any, without decoding it."""
-        names = names_of(record)
-        if names is None:
-            return
-        if record.kind == "sample":
-            self.name_sample(record, *names)
-        else:
-            self.name_label(record, *names)
-
-    def name_sample(self, record: Record, uuid: str | None, name: str | None) -> str:
-        """Give a sample its id, unless it has one: a name, with a number if a sample of that name stood before."""
-        if record.sample_id is None:
-            record.sample_id = self.unique_sample(_first(uuid, name, record.place))
-        return record.sample_id
-
-    def name_label(self, record: Record, sample_uuid: str | None = None, labelset: str | None = None) -> str:
-        """Give a lone label its keys, unless it has them; a number if a label of that name stood before."""
-        if record.sample_id is None:
-            record.labelset = _first(labelset, GROUND_TRUTH)
-            name, number = _first(sample_uuid, record.place), 1
-            record.sample_id = name
-            while (record.sample_id, record.labelset) in self.label_keys:
-                number += 1
-                record.sample_id = f"{name}#{number}"
-            self.label_keys.add((record.sample_id, record.labelset))
-        return record.sample_id
-
-    def unique_sample(self, name: str) -> str:
-        """The id of a sample: its name, with a number if a sample of that name stood before."""
-        number = self.sample_ids.get(name, 0) + 1
-        self.sample_ids[name] = number
-        return name if number == 1 else self.unique_sample(f"{name}#{number}")
-
     def _fail(
         self,
         rows: Rows,
@@ -302,11 +269,6 @@ class Reader:
                 error.message, source=source, sample_id=sample_id, labelset=labelset, path=error.path
             ) from None
         rows.rows["rejects"].append((source, sample_id, labelset, error.path, error.message))
-
-
-def _first(*names: str | None) -> str:
-    """The first name that is there."""
-    return next(name for name in names if name is not None)
 
 
 def _parsed_label(label: Label | Raw | None, wanted: Wanted, careful: bool) -> ParsedLabel | None:

@@ -10,8 +10,8 @@ from msgspec import Raw
 from arrow_labels.decode.careful import FAILURES, is_null, problem
 from arrow_labels.decode.definitions import parse_release, strict_release
 from arrow_labels.decode.labels import ParsedLabel
+from arrow_labels.decode.parsed_samples import ParsedSample
 from arrow_labels.decode.point_ids import decode_apart
-from arrow_labels.decode.samples import ParsedSample
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import DecodeError
 from arrow_labels.wire import Attributes, Label, decode_members

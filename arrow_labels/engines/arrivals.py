@@ -12,7 +12,8 @@ from typing import Any, Final, TypedDict
 from fsspec.core import has_magic
 
 from arrow_labels.errors import FetchError
-from arrow_labels.sources import File, file_system, files_below, is_file, is_of_labels, reason, resolve, shown
+from arrow_labels.redaction import reason, shown
+from arrow_labels.sources import File, file_system, files_below, is_file, is_of_labels, resolve
 
 MAX_FILE_AGE: Final = 7 * 24 * 3600
 """Seconds that a file may become visible late unless the caller says otherwise."""

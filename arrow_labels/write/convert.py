@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
+from arrow_labels.division import weight
 from arrow_labels.read import prepare, prepared
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.spans import weight
 from arrow_labels.workers import Progress, Sink, is_everywhere, shared
 from arrow_labels.write.folder import Folder, Part
 from arrow_labels.write.parquet import ROW_GROUP_BYTES, Removed, WriteMode, checked, put

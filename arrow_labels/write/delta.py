@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import hides_options, shown
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.delta_tables import (
     Place,

@@ -11,8 +11,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, TargetError
+from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import MANIFEST, reason, shown
+from arrow_labels.sources import MANIFEST
 from arrow_labels.write.lakehouse import conflict, missing_columns, with_all_columns
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from arrow_labels.redaction import hides_options
 from arrow_labels.schema import DESCRIPTIONS, ROWS, SCHEMAS
-from arrow_labels.sources import hides_options
 from arrow_labels.write.folder import complete, open_folder
 
 

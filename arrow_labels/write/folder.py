@@ -19,8 +19,9 @@ import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
+from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, files_below, reason, shown
+from arrow_labels.sources import DELTA_LOG, MANIFEST, file_system, files_below
 
 MARKER: Final = "_arrow_labels.writing"
 """A file beside those of a first write that is not complete, where nothing can be renamed."""

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from arrow_labels.errors import FetchError, MissingExtraError
 from arrow_labels.locate import PROTOCOLS, home, locate
+from arrow_labels.redaction import shown
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import shown
 from arrow_labels.tables import LabelTables
 
 if TYPE_CHECKING:

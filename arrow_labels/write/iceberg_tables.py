@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from arrow_labels.errors import ArrowLabelsError, MissingExtraError, TargetError
+from arrow_labels.redaction import reason
 from arrow_labels.schema import DESCRIPTIONS, SCHEMAS
-from arrow_labels.sources import reason
 from arrow_labels.write.lakehouse import attempts, conflict, missing_columns, with_all_columns
 
 if TYPE_CHECKING:

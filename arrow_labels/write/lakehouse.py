@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import reason
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
 
 if TYPE_CHECKING:

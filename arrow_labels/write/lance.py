@@ -9,15 +9,14 @@ process was killed, is seen by nobody.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
-from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
-from arrow_labels.schema import METADATA, SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import hides_options, reason, shown
+from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import hides_options, shown
+from arrow_labels.schema import METADATA, SCHEMAS
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
@@ -25,14 +24,11 @@ from arrow_labels.write.lakehouse import (
     attempts,
     check_mode,
     chosen_tables,
-    conflict,
     place_of,
     refuse_existing,
 )
+from arrow_labels.write.lance_tables import ERRORS, as_target_error, check, dataset_place, is_conflict, library, opened
 from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
-
-_ERRORS: Final = (OSError, ValueError, RuntimeError)
-"""What Lance raises."""
 
 
 @hides_options
@@ -81,13 +77,13 @@ def write_lance(
     """
     check_mode(mode)
     url, options = place_of(target), dict(storage_options or {}) or None
-    found = {name: _open(url, name, options) for name in SCHEMAS}
+    found = {name: opened(url, name, options) for name in SCHEMAS}
     if mode == "error":
         refuse_existing([f"{name}.lance" for name, dataset in found.items() if dataset is not None], shown(url))
     is_new = {name: dataset is None for name, dataset in found.items()}
     for name, dataset in found.items():
         if dataset is not None and mode != "overwrite":
-            _check(dataset.schema, name, url)
+            check(dataset.schema, name, url)
     fragments: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
     keys: Keys = {}
     for part in [tables] if isinstance(tables, LabelTables) else tables:
@@ -95,13 +91,13 @@ def write_lance(
             raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
         for name, table in part:
             if table.num_rows:
-                with _as_target_error("tables that can be written", url):
+                with as_target_error("tables that can be written", url):
                     fragments[name] += _write(table, url, name, mode, is_new, options)
         if mode == "upsert":
             keys = merge_keys(keys, part)
     for name in COMMIT_ORDER:
-        with _as_target_error("tables that can be written", url):
-            for attempt in attempts(_is_conflict):
+        with as_target_error("tables that can be written", url):
+            for attempt in attempts(is_conflict):
                 with attempt:
                     _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
 
@@ -152,51 +148,13 @@ def read_lance(
     url, options = place_of(target), dict(storage_options or {}) or None
     found = {}
     for name in chosen:
-        dataset = _open(url, name, options)
+        dataset = opened(url, name, options)
         if dataset is None:
             raise TargetError(f"Expected Lance tables, got no `{name}.lance` - in {shown(url)}")
-        _check(dataset.schema, name, url)
-        with _as_target_error("tables that can be read", url):
+        check(dataset.schema, name, url)
+        with as_target_error("tables that can be read", url):
             found[name] = dataset.to_table().replace_schema_metadata(METADATA)
     return LabelTables(**found)
-
-
-def _lance() -> Any:
-    try:
-        import lance.fragment
-    except ImportError:
-        raise MissingExtraError("pylance", extra="lance") from None
-    return lance
-
-
-def _place(url: str, name: str) -> str:
-    return f"{url.rstrip('/')}/{name}.lance"
-
-
-def _open(url: str, name: str, options: dict[str, str] | None) -> Any:
-    """The dataset of a table; None where there is none."""
-    lance = _lance()
-    try:
-        with _as_target_error("tables that can be read", url):
-            return lance.dataset(_place(url, name), storage_options=options)
-    except TargetError as error:
-        if isinstance(error.__context__, ValueError) and "was not found" in str(error.__context__):
-            return None
-        raise
-
-
-def _check(schema: pa.Schema, name: str, url: str) -> None:
-    """Refuse a table of another schema."""
-    version = int((schema.metadata or {}).get(b"arrow_labels", SCHEMA_VERSION))
-    if version > SCHEMA_VERSION:
-        raise SchemaError(
-            f"Expected schema version {SCHEMA_VERSION} or older, got {version} - in `{name}.lance` of {shown(url)}: "
-            "upgrade arrow-labels"
-        )
-    try:
-        LabelTables(**{name: schema.empty_table()})
-    except SchemaError as error:
-        raise SchemaError(f"{error} - in `{name}.lance` of {shown(url)}") from None
 
 
 def _predicate(keys: pa.Table | None) -> str:
@@ -225,14 +183,14 @@ def _write(
     table: pa.Table, url: str, name: str, mode: LakeMode, is_new: dict[str, bool], options: dict[str, str] | None
 ) -> list[Any]:
     """Write rows of a table as data that counts from its commit on."""
-    lance = _lance()
-    rows, place = table.replace_schema_metadata(METADATA), _place(url, name)
+    lance = library()
+    rows, place = table.replace_schema_metadata(METADATA), dataset_place(url, name)
     there = "overwrite" if mode == "overwrite" else "append"
     how = "create" if is_new[name] else there
     try:
         found: list[Any] = lance.fragment.write_fragments(rows, place, mode=how, storage_options=options)
-    except _ERRORS:
-        if not is_new[name] or _open(url, name, options) is None:
+    except ERRORS:
+        if not is_new[name] or opened(url, name, options) is None:
             raise
         if mode == "error":
             refuse_existing([f"{name}.lance"], shown(url))
@@ -250,8 +208,8 @@ def _commit(
     options: dict[str, str] | None,
 ) -> None:
     """Make the fragments of a table count, on top of what others have committed."""
-    lance = _lance()
-    dataset = _open(url, name, options)
+    lance = library()
+    dataset = opened(url, name, options)
     if dataset is not None and mode == "error":
         refuse_existing([f"{name}.lance"], shown(url))
     # Two updates meet in the fragments that both change. Without any, only an overwrite notices another commit.
@@ -263,25 +221,16 @@ def _commit(
         operation = lance.LanceOperation.Append(fragments)
     try:
         lance.LanceDataset.commit(
-            _place(url, name),
+            dataset_place(url, name),
             operation,
             read_version=None if dataset is None else dataset.version,
             storage_options=options,
             max_retries=0,  # Left to try again, Lance puts an overwrite on top of other commits without a look at them.
         )
-    except _ERRORS as error:
-        if dataset is None and _open(url, name, options) is not None:
+    except ERRORS as error:
+        if dataset is None and opened(url, name, options) is not None:
             raise FileExistsError("another writer made the table in the meantime") from error
         raise
-
-
-def _is_conflict(error: BaseException) -> bool:
-    """Whether another commit came in between: Lance says so in more than one way, and not by a class of its own."""
-    text = f"{type(error).__name__} {error}".lower()
-    signs = ("commit conflict", "commitconflict", "incompatible transaction")
-    return isinstance(error, FileExistsError) or (
-        not isinstance(error, TargetError) and any(sign in text for sign in signs)
-    )
 
 
 def _replacing(dataset: Any, fragments: list[Any], predicate: str) -> Any:
@@ -294,17 +243,3 @@ def _replacing(dataset: Any, fragments: list[Any], predicate: str) -> Any:
         updated_fragments=[rest for rest in deleted.values() if rest is not None],
         new_fragments=fragments,
     )
-
-
-@contextmanager
-def _as_target_error(expected: str, url: str) -> Iterator[None]:
-    """Turn Lance's errors into those of this library."""
-    try:
-        yield
-    except _ERRORS as error:
-        if isinstance(error, TargetError | SchemaError):
-            raise
-        if _is_conflict(error):
-            raise conflict(error, shown(url)) from None
-        got = f"{type(error).__name__}: {reason(error)}"
-        raise TargetError(f"Expected {expected}, got {got} - at {shown(url)}") from None

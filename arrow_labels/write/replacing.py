@@ -37,8 +37,9 @@ import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.errors import TargetError
+from arrow_labels.redaction import reason
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
-from arrow_labels.sources import DELTA_LOG, MANIFEST, reason
+from arrow_labels.sources import DELTA_LOG, MANIFEST
 from arrow_labels.write.folder import MARKER, READABLE, WRITABLE, Folder, Manifest, Part, as_target_error, create, sizes
 
 Mode = Literal["error", "overwrite"]

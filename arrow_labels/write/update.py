@@ -14,8 +14,8 @@ from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
 from arrow_labels.errors import SchemaError
 from arrow_labels.read import iter_labels
+from arrow_labels.redaction import hides_options
 from arrow_labels.schema import LABEL_KEY, SCHEMAS
-from arrow_labels.sources import hides_options
 from arrow_labels.state import STATE_COLUMNS, State, state
 from arrow_labels.tables import LabelTables
 from arrow_labels.workers import Progress
