@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from arrow_labels.errors import MissingExtraError, TargetError
 from arrow_labels.read import iter_labels
+from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import DELTA_LOG, LANCE_LABELS, MANIFEST, file_system, reason, shown
+from arrow_labels.sources import DELTA_LOG, LANCE_LABELS, MANIFEST, file_system
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta

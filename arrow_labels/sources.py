@@ -18,9 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.decode import is_document
 from arrow_labels.errors import FetchError, MissingExtraError
-from arrow_labels.redaction import hides_options as hides_options  # for `encode`, `formats` and two of `write`
-from arrow_labels.redaction import reason as reason
-from arrow_labels.redaction import shown as shown
+from arrow_labels.redaction import reason, shown
 
 _LOG: Final = logging.getLogger(__name__)
 _DOCUMENTS: Final = (".json", ".jsonl", ".ndjson")

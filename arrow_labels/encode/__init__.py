@@ -28,7 +28,8 @@ from arrow_labels.encode.labels import OrderedLabels, ordered_labels, polars_fra
 from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
-from arrow_labels.sources import file_system, hides_options, reason, shown, suffixes
+from arrow_labels.redaction import hides_options, reason, shown
+from arrow_labels.sources import file_system, suffixes
 from arrow_labels.tables import LabelTables
 from arrow_labels.wire import decode_json, encode_json
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, get_args
 import polars as pl
 import pyarrow as pa
 
-from arrow_labels.sources import hides_options
+from arrow_labels.redaction import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import (
     Folder,

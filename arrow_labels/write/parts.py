@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import reason
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import reason
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import WRITABLE, Folder, Part, as_target_error, create
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.redaction import hides_options
 from arrow_labels.schema import KEYS, SCHEMAS
-from arrow_labels.sources import hides_options
 from arrow_labels.tables import LabelTables
 from arrow_labels.write.folder import Folder, Manifest, Part, as_target_error, complete, open_folder
 from arrow_labels.write.parts import check_rows, open_part, readable
