@@ -129,3 +129,20 @@ def test_attributes_that_say_nearly_nothing(attributes: dict[str, Any]) -> None:
     assert first_difference(tables, flatten(document)) is None
     ((_, _, found),) = al.encode_labels(tables)
     assert difference(attributes, found) is None
+
+
+def test_extra_is_the_same_whatever_else_is_read() -> None:
+    """An integer that no float holds exactly makes the whole label one that is read with care."""
+    label = {
+        "label_status": "LABELED",
+        "created_at": "2024-03-01T08:15:12.120000+00:00",
+        "attributes": {"annotations": [{"track_id": 1, "category_id": 0, "type": "cuboid", "yaw": 10**300}]},
+        "sample_uuid": "a",
+        "labelset": "model",
+    }
+    whole, alone = al.decode_labels([label]), al.decode_labels([label], tables=["labels"])
+    assert whole.cuboids["extra"].null_count == 0
+    assert alone.labels == whole.labels
+    assert whole.labels["extra"].to_pylist() == [
+        '{"created_at":"2024-03-01T08:15:12.120000+00:00","labelset":"model","sample_uuid":"a"}'
+    ]
