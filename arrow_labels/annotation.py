@@ -7,6 +7,7 @@ processor's caches costs twice. So a frame turns its annotations into columns as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ from msgspec.structs import astuple
 ABSENT: Final = Raw(b"")
 _PIECE: Final = 1 << 16
 """Annotations of one frame that are gathered at once."""
+_COMPACT_POINT: Final = re.compile(rb"\[\[\[[0-9.eE+-]+,[0-9.eE+-]+\]")
 _NUMBER_CHARACTERS: Final = b"0123456789.eE+- \t\r\n"
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -110,7 +112,11 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class PointsText(NamedTuple):
-    """The lists of points of some annotations as one array; its brackets and commas alone; the length of each list."""
+    """The lists of points of some annotations as one array; its brackets and commas alone; the length of each list.
+
+    `shape` is left empty where the first point is two numbers without spaces: then there is a faster proof (see
+    `arrow_labels.decode.shapes.planar_counts`), which is tried first.
+    """
 
     text: bytes
     shape: bytes
@@ -186,9 +192,15 @@ def points_text(raws: Sequence[Raw]) -> PointsText | None:
         return None
     lists: list[Raw | bytes] = list(filter(None, raws) if absent else raws)
     lists[0] = b"[" + bytes(lists[0])
+    planar = _COMPACT_POINT.match(lists[0])
     lists[-1] = bytes(lists[-1]) + b"]"
     text = b",".join(lists)
-    return PointsText(text, text.translate(None, _NUMBER_CHARACTERS), list(map(len, raws)))
+    return PointsText(text, b"" if planar else stripped(text), list(map(len, raws)))
+
+
+def stripped(text: bytes) -> bytes:
+    """A JSON text of numbers in arrays without its numbers and spaces."""
+    return text.translate(None, _NUMBER_CHARACTERS)
 
 
 def packed(values: Sequence[Any], size: int) -> bytes | Sequence[Any] | None:

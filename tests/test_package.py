@@ -31,6 +31,7 @@ LAYERS = (
     "decode.values",
     "decode.wanted",
     "decode.careful",
+    "decode.shapes",
     "decode.columns",
     "decode.point_ids",
     "decode.annotations",

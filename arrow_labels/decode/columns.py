@@ -19,7 +19,8 @@ import simdjson
 from msgspec import Raw, Struct
 from msgspec.structs import astuple
 
-from arrow_labels.annotation import PointsText
+from arrow_labels.annotation import PointsText, stripped
+from arrow_labels.decode.shapes import planar_counts, shape_counts
 from arrow_labels.schema import METADATA, POINT, SCHEMAS
 from arrow_labels.wire import decode_raws
 
@@ -170,22 +171,18 @@ def validity(present: Bits) -> pa.Buffer:
 def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
     """`list<struct<x, y, z>>` from the text of lists of points; null where one is absent.
 
-    The numbers are parsed in a few native calls. What is left of the text without its numbers shows how many points
-    each list has and how many numbers each point: two or three, or `NotExactError`.
+    The numbers are parsed in a few native calls. `NotExactError` if a point has not two or three of them.
     """
     lengths = np.fromiter(chain.from_iterable(part.lengths for part in parts), np.int64)
     present = lengths > 0
     if not present.any():
         return nulls(len(lengths), pa.list_(POINT))
-    shape = b",".join(part.shape[1:-1] for part in parts if part.text)
-    counts = np.zeros(len(lengths), np.int64)
-    found = _planar_counts(shape)
-    if found is not None:
-        planar = np.ones(found.sum(), np.bool_)
-    else:
-        found, planar = _point_counts(shape, int(present.sum()))
+    parts = [part for part in parts if part.text]
+    texts, ends = zip(*_joined(parts), strict=True)
+    found, planar = _point_counts(parts, texts, ends)
     if len(found) != present.sum():
         raise NotExactError
+    counts = np.zeros(len(lengths), np.int64)
     counts[present] = found
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
@@ -193,49 +190,46 @@ def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
         pa.list_(POINT),
         len(lengths),
         [None if present.all() else validity(present), pa.py_buffer(offsets)],
-        children=[_points(_coordinates([part.text for part in parts if part.text], checked), planar)],
+        children=[_points(_coordinates(texts, checked), planar)],
     )
 
 
-def _coordinates(texts: Sequence[bytes], checked: bool) -> Iterator[npt.NDArray[np.float64]]:
-    """The numbers in joined lists of points, in pieces."""
-    piece: list[bytes] = []
+def _joined(parts: Sequence[PointsText]) -> Iterator[tuple[bytes, Ints]]:
+    """The lists of points in texts that are worth a native call, and where in its text each list ends."""
+    piece: list[PointsText] = []
     size = 0
-    for place, text in enumerate(texts, 1):
-        piece.append(text)
-        size += len(text)
-        if size >= _PIECE_BYTES or place == len(texts):
-            joined = text if len(piece) == 1 else b"[" + b",".join(piece) + b"]"
-            numbers = _parse_numbers(joined, "d", np.float64)
-            if checked:
-                _check_exact(numbers)
-            yield numbers
+    for place, part in enumerate(parts, 1):
+        piece.append(part)
+        size += len(part.text)
+        if size >= _PIECE_BYTES or place == len(parts):
+            lengths = np.fromiter(chain.from_iterable(item.lengths for item in piece), np.int64)
+            several = len(piece) > 1
+            text = b"[" + b",".join([item.text[1:-1] for item in piece]) + b"]" if several else part.text
+            yield text, np.cumsum(lengths[lengths > 0] + 1)
             piece, size = [], 0
 
 
-@cache
-def _planar_shape(count: int) -> bytes:
-    return b"[" + b",".join([b"[,]"] * count) + b"]"
-
-
-def _planar_counts(shape: bytes) -> Ints | None:
-    """Points in each list where every point has two numbers and no list is empty, else None."""
-    marks = np.frombuffer(shape, np.uint8)
-    ends = np.flatnonzero((marks[:-1] == ord("]")) & (marks[1:] == ord("]")))
-    counts = (np.diff(ends, prepend=-3) - 2) // 4
-    # The counts are a guess until the shape that they make is the one that is there.
-    guessed = b",".join(map(_planar_shape, counts.tolist()))
-    return counts if len(ends) and guessed == shape else None
-
-
-def _point_counts(shape: bytes, lists: int) -> tuple[Ints, Bits]:
+def _point_counts(parts: Sequence[PointsText], texts: Sequence[bytes], ends: Sequence[Ints]) -> tuple[Ints, Bits]:
     """Points in each list, and which points have two numbers."""
-    shape = shape.replace(b"[,]", b"2").replace(b"[,,]", b"3")
-    if shape.translate(None, b",23") != b"[]" * lists:
+    if not any(part.shape for part in parts):
+        counts = [planar_counts(text, places) for text, places in zip(texts, ends, strict=True)]
+        proved = [count for count in counts if count is not None]
+        if len(proved) == len(counts):
+            found = np.concatenate(proved)
+            return found, np.ones(found.sum(), np.bool_)
+    found_planar = shape_counts(b",".join((part.shape or stripped(part.text))[1:-1] for part in parts))
+    if found_planar is None:
         raise NotExactError
-    marks = np.frombuffer(shape, np.uint8)
-    is_point = (marks == ord("2")) | (marks == ord("3"))
-    return np.diff(np.cumsum(is_point)[marks == ord("]")], prepend=0), marks[is_point] == ord("2")
+    return found_planar
+
+
+def _coordinates(texts: Sequence[bytes], checked: bool) -> Iterator[npt.NDArray[np.float64]]:
+    """The numbers of each text."""
+    for text in texts:
+        numbers = _parse_numbers(text, "d", np.float64)
+        if checked:
+            _check_exact(numbers)
+        yield numbers
 
 
 def _points(pieces: Iterator[npt.NDArray[np.float64]], planar: Bits) -> pa.StructArray:
