@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from html import escape
@@ -198,3 +198,13 @@ def _schema_difference(got: pa.Schema, expected: pa.Schema) -> str:
     if extra:
         return f"Expected no column `{extra[0]}`"
     return f"Expected columns in the order {', '.join(expected.names)}"
+
+
+def chosen_tables(tables: Collection[str] | None) -> list[str]:
+    """The names of tables to read, in the order of the schema; a `ValueError` for other names."""
+    if isinstance(tables, str):
+        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
+    chosen = set(SCHEMAS if tables is None else tables)
+    if unknown := chosen - set(SCHEMAS):
+        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
+    return [name for name in SCHEMAS if name in chosen]

@@ -12,8 +12,7 @@ from arrow_labels.decode.records import Document
 from arrow_labels.decode.values import NANOSECONDS
 from arrow_labels.decode.wanted import COLUMNS, Keep, Wanted
 from arrow_labels.errors import DecodeError
-from arrow_labels.schema import SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, chosen_tables
 from arrow_labels.wire import TASK_TYPES
 
 TimestampUnit = Literal["ns", "us", "ms", "s"]
@@ -100,14 +99,10 @@ def reader(
         raise ValueError(f"timestamp_unit: expected one of {', '.join(NANOSECONDS)}, got {timestamp_unit!r}")
     if on_error not in ("raise", "collect"):
         raise ValueError(f'on_error: expected "raise" or "collect", got {on_error!r}')
-    for name, value in (("labelsets", labelsets), ("tables", tables)):
-        if isinstance(value, str):
-            raise ValueError(f"{name}: expected a collection of names, got the text {value!r}")
+    if isinstance(labelsets, str):
+        raise ValueError(f"labelsets: expected a collection of names, got the text {labelsets!r}")
     if not isinstance(tables, Wanted):
-        unknown = set(tables or ()) - set(SCHEMAS)
-        if unknown:
-            raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
-        tables = Wanted(COLUMNS if tables is None else {name: COLUMNS[name] for name in {*tables, "rejects"}})
+        tables = Wanted({name: COLUMNS[name] for name in [*chosen_tables(tables), "rejects"]})
     if labelsets is not None:
         tables = tables.only("labelset", labelsets)
     size = min(chunk_bytes, CHUNK_BYTES)

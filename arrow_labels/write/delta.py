@@ -15,7 +15,7 @@ import pyarrow as pa
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, chosen_tables
 from arrow_labels.write.delta_tables import (
     Place,
     as_target_error,
@@ -31,7 +31,6 @@ from arrow_labels.write.lakehouse import (
     LakeMode,
     attempts,
     check_mode,
-    chosen_tables,
     place_of,
     refuse_existing,
     with_all_columns,

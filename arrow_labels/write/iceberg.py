@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from arrow_labels.errors import TargetError
 from arrow_labels.redaction import reason
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, chosen_tables
 from arrow_labels.write.iceberg_commits import commit
 from arrow_labels.write.iceberg_tables import (
     Place,
@@ -34,7 +34,6 @@ from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
     LakeMode,
     check_mode,
-    chosen_tables,
     refuse_existing,
 )
 from arrow_labels.write.merge_keys import MERGE_KEYS

@@ -39,16 +39,6 @@ def place_of(target: str | os.PathLike[str]) -> str:
     return place
 
 
-def chosen_tables(tables: Collection[str] | None) -> list[str]:
-    """The names of tables to read, in the order of the schema; a `ValueError` for other names."""
-    if isinstance(tables, str):
-        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
-    chosen = set(SCHEMAS if tables is None else tables)
-    if unknown := chosen - set(SCHEMAS):
-        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
-    return [name for name in SCHEMAS if name in chosen]
-
-
 def refuse_existing(names: Collection[str], where: str) -> None:
     """Refuse tables that are there, for ``mode="error"``."""
     if names:

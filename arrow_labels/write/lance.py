@@ -17,13 +17,12 @@ import pyarrow as pa
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import METADATA, SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, chosen_tables
 from arrow_labels.write.lakehouse import (
     COMMIT_ORDER,
     LakeMode,
     attempts,
     check_mode,
-    chosen_tables,
     place_of,
     refuse_existing,
 )

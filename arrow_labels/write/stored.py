@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.redaction import hides_options
 from arrow_labels.schema import KEYS, SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, chosen_tables
 from arrow_labels.write.folder import Folder, Manifest, Part, as_target_error, complete, open_folder
 from arrow_labels.write.parts import check_rows, open_part, readable
 
@@ -62,7 +62,7 @@ def read_parquet(
     >>> tables.segments.num_rows, tables.frames.num_rows
     (1, 0)
     """
-    chosen = _chosen(tables)
+    chosen = chosen_tables(tables)
     folder = open_folder(target, storage_options)
     manifest = complete(folder)
     found = {name: _whole(folder, name, manifest) for name in chosen}
@@ -113,18 +113,9 @@ def iter_parquet(
     """
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
-    chosen = _chosen(tables)
+    chosen = chosen_tables(tables)
     folder = open_folder(target, storage_options)
     return _parts(folder, complete(folder), chosen, batch_bytes)
-
-
-def _chosen(tables: Collection[str] | None) -> list[str]:
-    if isinstance(tables, str):
-        raise ValueError(f"tables: expected a collection of names, got the text {tables!r}")
-    chosen = set(SCHEMAS if tables is None else tables)
-    if unknown := chosen - set(SCHEMAS):
-        raise ValueError(f"tables: expected names out of {', '.join(SCHEMAS)}, got {', '.join(sorted(unknown))}")
-    return [name for name in SCHEMAS if name in chosen]
 
 
 def _check_unchanged(folder: Folder, manifest: Manifest) -> None:
