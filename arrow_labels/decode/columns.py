@@ -177,9 +177,8 @@ def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
     present = lengths > 0
     if not present.any():
         return nulls(len(lengths), pa.list_(POINT))
-    parts = [part for part in parts if part.text]
-    texts, ends = zip(*_joined(parts), strict=True)
-    found, planar = _point_counts(parts, texts, ends)
+    texts, ends = zip(*_joined(parts, lengths), strict=True)
+    found, planar = _point_counts([part for part in parts if part.text], texts, ends)
     if len(found) != present.sum():
         raise NotExactError
     counts = np.zeros(len(lengths), np.int64)
@@ -194,19 +193,20 @@ def points_column(parts: Sequence[PointsText], checked: bool) -> pa.Array:
     )
 
 
-def _joined(parts: Sequence[PointsText]) -> Iterator[tuple[bytes, Ints]]:
+def _joined(parts: Sequence[PointsText], lengths: Ints) -> Iterator[tuple[bytes, Ints]]:
     """The lists of points in texts that are worth a native call, and where in its text each list ends."""
-    piece: list[PointsText] = []
-    size = 0
+    piece: list[bytes] = []
+    size = start = end = 0
     for place, part in enumerate(parts, 1):
-        piece.append(part)
-        size += len(part.text)
-        if size >= _PIECE_BYTES or place == len(parts):
-            lengths = np.fromiter(chain.from_iterable(item.lengths for item in piece), np.int64)
-            several = len(piece) > 1
-            text = b"[" + b",".join([item.text[1:-1] for item in piece]) + b"]" if several else part.text
-            yield text, np.cumsum(lengths[lengths > 0] + 1)
-            piece, size = [], 0
+        end += len(part.lengths)
+        if part.text:
+            piece.append(part.text)
+            size += len(part.text)
+        if piece and (size >= _PIECE_BYTES or place == len(parts)):
+            own = lengths[start:end]
+            text = piece[0] if len(piece) == 1 else b"[" + b",".join([item[1:-1] for item in piece]) + b"]"
+            yield text, np.cumsum(own[own > 0] + 1)
+            piece, size, start = [], 0, end
 
 
 def _point_counts(parts: Sequence[PointsText], texts: Sequence[bytes], ends: Sequence[Ints]) -> tuple[Ints, Bits]:
