@@ -21,12 +21,12 @@ SAME: Final = _Same()
 
 
 def difference(have: Any, want: Any) -> Any:
-    """The smallest merge patch that makes `want` of `have`, or `SAME`; its members are sorted.
+    """The smallest merge patch that makes `want` of `have`, or `SAME`.
 
     Examples
     --------
-    >>> difference({"a": 1, "b": {"c": 2}}, {"d": [1], "b": {"c": 3}})
-    {'a': None, 'b': {'c': 3}, 'd': [1]}
+    >>> difference({"a": 1, "b": {"c": 2}}, {"b": {"c": 3}, "d": [1]})
+    {'b': {'c': 3}, 'd': [1], 'a': None}
     >>> difference({"a": 1}, {"a": 1.0, "b": None})
     SAME
     """
@@ -44,7 +44,7 @@ def difference(have: Any, want: Any) -> Any:
     for key, value in have.items():
         if value is not None and want.get(key) is None:
             patch[key] = None
-    return dict(sorted(patch.items())) or SAME
+    return patch or SAME
 
 
 def apply(target: Any, patch: Any) -> Any:

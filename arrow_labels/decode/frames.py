@@ -38,6 +38,14 @@ def members(struct: Any, *without: str) -> dict[str, Any]:
     return {name: value for name, value in values if value not in (None, ABSENT, _NULL)}
 
 
+def in_order(document: dict[str, Any], struct: Any) -> dict[str, Any]:
+    """A copy of a document with its members in the order of `members`, unknown ones last.
+
+    So `extra` is the same text whether the careful path was needed or not: that may be for what not everyone reads.
+    """
+    return {name: document[name] for name in struct.__struct_encode_fields__ if name in document} | document
+
+
 def taken(originals: list[Any] | None, index: int) -> Any:
     """One of some plain values, which are let go one by one; None if there are none."""
     if originals is None:

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.decode.careful import FAILURES, Buffer, extra_text, is_null, parse, split
 from arrow_labels.decode.columns import NotExactError
-from arrow_labels.decode.frames import Place, add_frame, add_frames, kept_frames, members, taken
+from arrow_labels.decode.frames import Place, add_frame, add_frames, in_order, kept_frames, members, taken
 from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_time, time_text
@@ -103,7 +103,7 @@ def add_label(out: Rows, place: Place, parsed: ParsedLabel) -> None:
         row = (*key, place.source, place.task_type, *[None] * 12, place.content_hash, "null")
         out.rows["labels"].append(row)
         return
-    document = members(label, "attributes") if parsed.document is None else dict(parsed.document)
+    document = members(label, "attributes") if parsed.document is None else in_order(parsed.document, label)
     canonical: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(label, name)) is not None}
     label_type = place.task_type or label.label_type
     if label_type is not None:
@@ -216,7 +216,7 @@ def add_sensors(out: Rows, place: Place, sensors: list[Sensor], originals: list[
         sensors[index] = _NO_SENSOR
         original = taken(originals, index)
         canonical = members(sensor, "attributes")
-        document = dict(canonical) if original is None else dict(original)
+        document = dict(canonical) if original is None else in_order(original, sensor)
         attributes = sensor.attributes
         path = f"$.sensors[{index}].attributes"
         version, frame_count = None, None

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, extra_text
-from arrow_labels.decode.frames import members, taken
+from arrow_labels.decode.frames import in_order, members, taken
 from arrow_labels.decode.labels import SensorValue, empty_json, is_empty
 from arrow_labels.decode.parsed_samples import ParsedSample
 from arrow_labels.decode.rows import Rows
@@ -35,8 +35,11 @@ def add_sample(
     """Append the rows of a sample."""
     sample = parsed.sample
     out.repeat(1, sample_id, dataset)
-    document = members(sample, "attributes", "labels", "metadata") if parsed.document is None else dict(parsed.document)
-    document.pop("metadata", None)
+    if parsed.document is None:
+        document = members(sample, "attributes", "labels", "metadata")
+    else:
+        document = in_order(parsed.document, sample)
+        document.pop("metadata", None)
     canonical: dict[str, Any] = {"uuid": sample_id, "labels": {}}
     if sample.labels is not None:
         document["labels"] = {}
@@ -87,7 +90,7 @@ def add_sample(
 def _compare(canonical: dict[str, Any], document: dict[str, Any], attributes: Any, original: Any, rows: str) -> None:
     """Enter what sample attributes say besides their frames or sensors on both sides of the comparison."""
     canonical["attributes"] = {}
-    said = _plain(attributes, rows) if original is None else original
+    said = _plain(attributes, rows) if original is None else in_order(original, attributes)
     document["attributes"] = {name: value for name, value in said.items() if name != rows}
 
 
@@ -114,7 +117,7 @@ def _add_sensors(
         sensors[index] = _NO_SENSOR
         original = taken(originals, index)
         canonical = members(sensor, "attributes")
-        document = dict(canonical) if original is None else dict(original)
+        document = dict(canonical) if original is None else in_order(original, sensor)
         attributes = sensor.attributes
         said = None if original is None else original.get("attributes")
         version, frame_count = None, None

@@ -95,10 +95,9 @@ def write_parquet(
     Examples
     --------
     >>> import arrow_labels as al
-    >>> from arrow_labels.write.parquet import read_parquet, write_parquet
     >>> tables = al.decode_labels([{"annotations": [{"id": 1, "category_id": 0}]}])
-    >>> write_parquet(tables, "memory://written")
-    >>> read_parquet("memory://written") == tables
+    >>> al.write_parquet(tables, "memory://written")
+    >>> al.read_parquet("memory://written") == tables
     True
     """
     limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)

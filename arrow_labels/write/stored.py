@@ -108,7 +108,7 @@ def iter_parquet(
     >>> import arrow_labels as al
     >>> labels = [{"annotations": [], "sample_uuid": name} for name in "abc"]
     >>> al.write_parquet(al.decode_labels(labels), "memory://parts")
-    >>> [part.frames["sample_id"].to_pylist() for part in al.iter_parquet("memory://parts", batch_bytes=1)]
+    >>> [part.labels["sample_id"].to_pylist() for part in al.iter_parquet("memory://parts", batch_bytes=1)]
     [['a'], ['b'], ['c']]
     """
     if batch_bytes < 1:

@@ -144,5 +144,5 @@ def test_extra_is_the_same_whatever_else_is_read() -> None:
     assert whole.cuboids["extra"].null_count == 0
     assert alone.labels == whole.labels
     assert whole.labels["extra"].to_pylist() == [
-        '{"created_at":"2024-03-01T08:15:12.120000+00:00","labelset":"model","sample_uuid":"a"}'
+        '{"sample_uuid":"a","labelset":"model","created_at":"2024-03-01T08:15:12.120000+00:00"}'
     ]
