@@ -70,7 +70,8 @@ def in_this_process(
                 try:
                     line[place] = (task, pickle.loads(pickle.dumps([function(*arguments, heard)])))
                 except Exception as error:
-                    line[place] = (task, error)
+                    # As it comes from a process, without the frames that it was raised in and their open files.
+                    line[place] = (task, pickle.loads(pickle.dumps(error)))
         (task, result), *line = line
         if isinstance(result, Exception):
             raise result
