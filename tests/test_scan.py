@@ -21,7 +21,7 @@ from strategies import attributes, labels, releases, samples
 
 import arrow_labels as al
 from arrow_labels import contents, files, wire
-from arrow_labels.decode import annotations, columns
+from arrow_labels.decode import annotations, number_lists
 from arrow_labels.decode import documents as decoding
 
 RELEASE = release("multisensor-sequence", seed=5, samples=2)
@@ -273,7 +273,7 @@ def test_no_point_id_is_parsed_that_is_not_used(monkeypatch: pytest.MonkeyPatch)
     def fail(*_: Any) -> None:
         raise AssertionError("point ids are parsed")
 
-    monkeypatch.setattr(columns, "_parse_numbers", fail)
+    monkeypatch.setattr(number_lists, "_parse_numbers", fail)
     monkeypatch.setattr(annotations, "_point_counts", fail)
     assert_frame_equal(everywhere(scan.select(expected.columns)), expected)
     assert everywhere(scan.filter(pl.col("frame_index") > 1).select("track_id")).rows() == [(7,)]

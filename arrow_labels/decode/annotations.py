@@ -23,9 +23,9 @@ from arrow_labels.decode.columns import (
     make,
     members,
     nulls,
-    points_column,
     to_batch,
 )
+from arrow_labels.decode.number_lists import points_column
 from arrow_labels.decode.wanted import FRAME_COLUMNS, GEOMETRY
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
 

@@ -4,7 +4,7 @@ A list of 100,000 ids would be scanned twice: by the JSON decoder, to find its e
 list of numbers ends at the first `]`, so each is replaced by a mark that nobody can guess, and only the rest is
 decoded. JSON has one reading: if the rest is valid with each mark at the place of a frame's point ids, or in text that
 stays raw, the document is what it would have been; if not, it is decoded whole. (A list cut off in a text, or in a list
-of its own, leaves a quote or a bracket too many.) `columns.ids_column` proves that what was taken out is numbers.
+of its own, leaves a quote or a bracket too many.) `number_lists.ids_column` proves that what was taken out is numbers.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _restore(value: Any, restored: Callable[[Raw], Raw | memoryview]) -> Any:
     elif isinstance(value, Label | Sensor):
         _restore(value.attributes, restored)
     elif isinstance(value, Frame):
-        # A list alone stays a memoryview: it ends at its first bracket, which is what `columns.ids_column` asks.
+        # A list alone stays a memoryview: it ends at its first bracket, which is what `number_lists.ids_column` asks.
         value.point_annotations = cast(Any, restored(value.point_annotations))
         if isinstance(value, SensorAttributes):
             _restore(value.frames, restored)

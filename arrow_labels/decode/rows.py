@@ -12,7 +12,8 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Group
 from arrow_labels.decode.annotations import annotation_batches, frame_columns
-from arrow_labels.decode.columns import floats, ids_column, json_column, nulls, to_batch
+from arrow_labels.decode.columns import floats, json_column, nulls, to_batch
+from arrow_labels.decode.number_lists import ids_column
 from arrow_labels.decode.sample_frames import camera_columns, sample_frame_columns
 from arrow_labels.decode.wanted import COLUMNS, Wanted
 from arrow_labels.errors import DecodeError

@@ -20,9 +20,9 @@ from arrow_labels.decode.columns import (
     make,
     members,
     nulls,
-    points_column,
     validity,
 )
+from arrow_labels.decode.number_lists import points_column
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.wire import Camera, Distortion, EgoPose, Extrinsics, Intrinsics, Pcd, SampleFrame, Url
 
