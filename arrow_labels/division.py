@@ -14,13 +14,12 @@ from typing import IO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
-from msgspec import Raw
 
 from arrow_labels.contents import LINES, Stamp, content, mapped, spool, stamp, unchanged
 from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.definitions import around_samples, parse_release
+from arrow_labels.decode.point_ids import places, split_apart
 from arrow_labels.processes import Say
 from arrow_labels.sources import File
 from arrow_labels.spans import Files, Lines, Samples, Span
@@ -139,14 +138,14 @@ def divide_release(file: File, found: Stamp | None, whole: bytes | memoryview, s
     """
     data = whole[3:] if bytes(whole[:3]) == b"\xef\xbb\xbf" else whole
     try:
-        dataset = decode_release(data).dataset
+        dataset = split_apart(decode_release, data).dataset
     except FAILURES:
         # Unknown members; or another kind of document, which is not worth being decoded twice.
         dataset = parse_release(data).release.dataset if "dataset" in decode_members(data) else None
     raws = None if dataset is None else dataset.samples
     if dataset is None or not raws:
         return []
-    starts, lengths = _places(raws, whole)
+    starts, lengths = places(raws, whole)
     head = bytes(data[: starts[0] - (len(whole) - len(data))]) + bytes(whole[starts[-1] + lengths[-1] :])
     if starts.min() < 0 or (starts + lengths).max() > len(whole) or len(head) > _HEAD:
         return []
@@ -169,13 +168,6 @@ def spans_of(
         Samples(file, found, head, dataset, begin, starts[begin:end], lengths[begin:end])
         for begin, end in pairwise(edges)
     ]
-
-
-def _places(raws: list[Raw], whole: bytes | memoryview) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where values begin in the text that they were found in, and how long they are."""
-    buffers = [pa.py_buffer(raw) for raw in raws]
-    starts = np.fromiter((buffer.address for buffer in buffers), np.int64, len(buffers)) - pa.py_buffer(whole).address
-    return starts, np.fromiter((buffer.size for buffer in buffers), np.int64, len(buffers))
 
 
 def _blocks(large: Large, file: File, stream: IO[bytes], processes: int) -> list[Blocks]:
@@ -201,7 +193,7 @@ def prove(blocks: Blocks, _is_last: bool, _: Say) -> tuple[npt.NDArray[np.int64]
 
     A text of blocks is an array of samples if each block is one: there is but one way to read JSON.
     """
-    places = []
+    found = []
     memory = bytearray(max(end - begin for begin, end in pairwise(blocks.edges)) + 1)  # one, its pages found once
     with content(blocks.file) as stream:
         for begin, end in pairwise(blocks.edges):
@@ -216,8 +208,8 @@ def prove(blocks: Blocks, _is_last: bool, _: Say) -> tuple[npt.NDArray[np.int64]
                 return None
             if not raws:
                 return None
-            starts, lengths = _places(raws, block)
-            places.append((starts + (begin - 1), lengths))
+            starts, lengths = places(raws, block)
+            found.append((starts + (begin - 1), lengths))
         unchanged(stream, blocks.stamp, blocks.file.name)
-    starts, lengths = (np.concatenate(parts) for parts in zip(*places, strict=True))
+    starts, lengths = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return starts, lengths

@@ -11,7 +11,7 @@ from arrow_labels.decode.careful import FAILURES, is_null, problem
 from arrow_labels.decode.definitions import parse_release, strict_release
 from arrow_labels.decode.labels import ParsedLabel
 from arrow_labels.decode.parsed_samples import ParsedSample
-from arrow_labels.decode.point_ids import decode_apart
+from arrow_labels.decode.point_ids import decode_apart, split_apart
 from arrow_labels.decode.wanted import Wanted
 from arrow_labels.errors import DecodeError
 from arrow_labels.wire import Attributes, Label, decode_members
@@ -34,7 +34,10 @@ def recognise(data: bytes | memoryview, wanted: Wanted) -> tuple[Kind, Any, dict
     for kind, is_kind, parsed in _STRICT[-1:] if wanted.by_key else _STRICT:
         decode = getattr(wanted.decoders, kind)
         try:
-            document = decode(data) if mapped else decode_apart(decode, data)
+            if mapped:
+                document = split_apart(decode, data) if kind == "release" else decode(data)
+            else:
+                document = decode_apart(decode, data)
         except FAILURES:
             continue
         if is_kind(document):
