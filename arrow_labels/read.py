@@ -9,6 +9,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -201,8 +202,8 @@ def prepare(
     """
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes: expected a positive number, got {batch_bytes}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers: expected a positive number, or None for all cores, got {workers}")
+    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
+        raise ValueError(f"workers: expected a positive whole number, or None for all cores, got {workers!r}")
     if mask_options and not masks:
         raise ValueError("mask_options: expected them with masks=True only")
     reading: dict[str, Any] = {

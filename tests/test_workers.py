@@ -393,11 +393,11 @@ def test_a_target_in_this_process(source: Path, expected: al.LabelTables) -> Non
     assert al.read_parquet("memory://workers/tables") == expected
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_wrong_numbers(count: int, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"workers: expected a positive number, or None for all cores, got {count}"):
+@pytest.mark.parametrize("count", [0, -1, "2", 1.5])
+def test_wrong_numbers(count: Any, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"workers: expected a positive whole number, or None .*, got {count!r}"):
         al.read_labels(source, workers=count)
-    with pytest.raises(ValueError, match="workers: expected a positive number"):
+    with pytest.raises(ValueError, match="workers: expected a positive whole number"):
         al.convert_labels(source, tmp_path / "out", workers=count)
     assert leftovers(tmp_path) == []
 

@@ -180,7 +180,7 @@ def _parts(folder: Folder, manifest: Manifest, chosen: Collection[str], batch_by
         yield LabelTables(**first, **{name: _whole(folder, name, manifest) for name in names})
     else:
         sliced = zip(*(_sliced(folder, name, manifest, counts[name]) for name in names), strict=True)
-        rest = ({**dict(zip(names, found, strict=True))} for found in sliced)
+        rest = (dict(zip(names, found, strict=True)) for found in sliced)
         yield LabelTables(**first, **next(rest, {}))
         yield from (LabelTables(**found) for found in rest)
     _check_unchanged(folder, manifest)
