@@ -8,8 +8,9 @@ processor's caches costs twice. So a frame turns its annotations into columns as
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -106,7 +107,15 @@ RECORDS: Final[dict[str, np.dtype[Any]]] = {
     **{name: _record(names) for name, names in NESTED.items()},
     "yaw": np.dtype({"names": ["yaw"], "formats": [">f8"], "offsets": [1], "itemsize": 9}),
 }
-"""The layout of the members that are packed."""
+"""The layout of the members that are packed as MessagePack."""
+
+ITEMS: Final[dict[str, np.dtype[Any]]] = {
+    **dict.fromkeys(("id", "track_id", "category_id", "index"), np.dtype(np.int64)),
+    "is_keyframe": np.dtype(np.bool_),
+}
+"""The members that are packed as items of one type."""
+_CODES: Final = {8: "q", 1: "b"}
+"""What `struct` calls integers of so many bytes."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -129,7 +138,9 @@ class Group(NamedTuple):
     A member is a tuple of values, and left out where no annotation has one: many frames have few annotations.
     `attributes` is the joined text and the length of each, `points` is `PointsText`, or None where no annotation has
     them. Where every annotation has all the numbers of a member of `RECORDS`, it is packed as MessagePack: records of
-    one size, out of which NumPy takes numbers five times as fast as out of an object each.
+    one size, out of which NumPy takes numbers five times as fast as out of an object each. Where every annotation has a
+    member of `ITEMS`, its values are bytes too, and `type` is one text where it is the same in all: what is kept has
+    few objects, each of which garbage collection would look at.
     """
 
     kind: int
@@ -140,6 +151,14 @@ class Group(NamedTuple):
     def member(self, name: str) -> Any:
         """A member by its name; None where the annotations were decoded without it."""
         return self.members.get(name)
+
+    def values(self, name: str) -> Sequence[Any]:
+        """The values of a member of `ITEMS`, or of `type`; None where an annotation has none."""
+        found = self.members.get(name)
+        if isinstance(found, bytes):
+            values: list[Any] = np.frombuffer(found, ITEMS[name]).tolist()
+            return values
+        return [found] * self.length if found is None or isinstance(found, str) else cast(Sequence[Any], found)
 
 
 def gather(annotations: Sequence[Annotation]) -> list[Group]:
@@ -152,31 +171,40 @@ def gather(annotations: Sequence[Annotation]) -> list[Group]:
 
 def _gather(annotations: Sequence[Annotation], start: int) -> list[Group]:
     """The members of the annotations of a list, or of a piece of one, that starts there."""
-    types = [item.type for item in annotations]
-    first = types[0]
-    whole = range(start, start + len(types)) if start else None
-    if types.count(first) == len(types):
-        return [_group(KINDS[first], whole, annotations)]
-    kinds = [KINDS[type_] for type_ in types]
-    if kinds.count(kinds[0]) == len(kinds):
-        return [_group(kinds[0], whole, annotations)]
+    columns = _columns(annotations)
+    types = columns["type"]
+    kinds = {KINDS[type_] for type_ in set(types)}
+    if len(kinds) == 1:
+        return [_group(kinds.pop(), range(start, start + len(types)) if start else None, columns)]
     rows: dict[int, list[int]] = {}
-    for row, kind in enumerate(kinds, start):
-        rows.setdefault(kind, []).append(row)
-    return [_group(kind, places, [annotations[row - start] for row in places]) for kind, places in sorted(rows.items())]
+    for row, type_ in enumerate(types, start):
+        rows.setdefault(KINDS[type_], []).append(row)
+    return [
+        _group(kind, places, _columns([annotations[row - start] for row in places]))
+        for kind, places in sorted(rows.items())
+    ]
 
 
-def _group(kind: int, rows: Sequence[int] | None, annotations: Sequence[Annotation]) -> Group:
-    count = len(annotations)
+def _columns(annotations: Sequence[Annotation]) -> dict[str, tuple[Any, ...]]:
     columns = zip(*map(astuple, annotations), strict=True)
+    return dict(zip(annotations[0].__struct_fields__, columns, strict=True))
+
+
+def _group(kind: int, rows: Sequence[int] | None, columns: dict[str, tuple[Any, ...]]) -> Group:
+    types = columns["type"]
+    count = len(types)
+    nothing = (None,) * count
     members: dict[str, Any] = {
-        name: values
-        for name, values in zip(annotations[0].__struct_fields__, columns, strict=True)
-        if values[0] is not None or values.count(None) < count
+        name: values for name, values in columns.items() if values[0] is not None or values != nothing
     }
+    if types[0] is not None and types == types[:1] * count:
+        members["type"] = types[0]
     for name, record in RECORDS.items():
         if name in members:
             members[name] = packed(members[name], record.itemsize)
+    for name, item in ITEMS.items():
+        if name in members:
+            members[name] = items(members[name], item.itemsize)
     if "attributes" in members:
         raws = members["attributes"]
         members["attributes"] = (b"".join(raws), list(map(len, raws)))
@@ -201,6 +229,14 @@ def points_text(raws: Sequence[Raw]) -> PointsText | None:
 def stripped(text: bytes) -> bytes:
     """A JSON text of numbers in arrays without its numbers and spaces."""
     return text.translate(None, _NUMBER_CHARACTERS)
+
+
+def items(values: Sequence[int | None], size: int) -> bytes | Sequence[int | None]:
+    """Integers or flags as items of one size; as they are if one is missing."""
+    try:
+        return struct.pack(f"{len(values)}{_CODES[size]}", *values)
+    except struct.error:
+        return values
 
 
 def packed(values: Sequence[Any], size: int) -> bytes | Sequence[Any] | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
-from arrow_labels.annotation import ABSENT, KINDS, NESTED, RECORDS, Annotation, Vector3, gather
+from arrow_labels.annotation import ABSENT, ITEMS, KINDS, NESTED, RECORDS, Annotation, Vector3, gather
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 ids = st.integers(-(2**63), 2**63 - 1)
@@ -22,8 +22,11 @@ def objects(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, float]]:
 
 annotations = st.lists(
     st.fixed_dictionaries(
-        {"category_id": ids, "id": ids},
+        {"category_id": ids},
         optional={
+            "id": ids,
+            "track_id": ids,
+            "index": st.integers(-(2**31), 2**31 - 1),
             "type": st.sampled_from([kind for kind in KINDS if kind]),
             "yaw": numbers,
             "is_keyframe": st.booleans(),
@@ -78,8 +81,10 @@ def test_groups_hold_every_member_of_every_annotation(documents: list[dict[str, 
                 plain = [asdict(item) if isinstance(item, msgspec.Struct) else item for item in expected]
                 assert values(part, name, group.length) == plain
             else:
-                assert list(part or [None] * len(mine)) == expected
-                assert part is None or any(value is not None for value in expected)
+                assert [*map(repr, group.values(name))] == [*map(repr, expected)]
+                assert (part is None) == all(value is None for value in expected)
+                if name in ITEMS and None not in expected:
+                    assert len(part) == len(mine) * ITEMS[name].itemsize
     assert sorted(seen) == list(range(len(decoded)))
 
 
@@ -90,3 +95,12 @@ def test_whole_objects_are_packed() -> None:
     assert len(group.member("position")) == 40 * RECORDS["position"].itemsize
     assert isinstance(group.member("yaw"), bytes)
     assert group.member("rotation") is None
+
+
+def test_values_that_none_lacks_are_no_objects() -> None:
+    decoded = [Annotation(1, id=place, type="cuboid", is_keyframe=place < 7) for place in range(40)]
+    [group] = gather(decoded)
+    assert group.member("id") == np.arange(40).tobytes()
+    assert group.member("is_keyframe") == b"\1" * 7 + b"\0" * 33
+    assert group.member("type") == "cuboid"
+    assert group.values("index") == [None] * 40

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from arrow_labels.annotation import RECORDS, Group, PointsText
+from arrow_labels.annotation import ITEMS, RECORDS, Group, PointsText
 from arrow_labels.decode.columns import (
     Ints,
     Maker,
@@ -104,13 +104,12 @@ def _places(groups: Sequence[Group], counts: Ints) -> Ints:
     return np.concatenate([np.arange(group.length) if group.rows is None else group.rows for group in groups])
 
 
-def _values(groups: Sequence[Group], name: str, missing: Any = None) -> Sequence[Any]:
-    """A member of all annotations."""
+def _items(groups: Sequence[Group], name: str) -> npt.NDArray[Any] | list[Any]:
+    """A member of all annotations, one of `ITEMS`: an array if none is missing."""
     parts = [group.member(name) for group in groups]
-    if len(parts) == 1 and parts[0] is not None:
-        return parts[0]  # type: ignore[no-any-return]
-    counted = zip(parts, groups, strict=True)
-    return list(chain.from_iterable([missing] * group.length if part is None else part for part, group in counted))
+    if all(isinstance(part, bytes) for part in parts):
+        return np.frombuffer(b"".join(parts), ITEMS[name])
+    return list(chain.from_iterable(group.values(name) for group in groups))
 
 
 def _numbers(groups: Sequence[Group], name: str, checked: bool) -> list[pa.Array]:
@@ -120,7 +119,7 @@ def _numbers(groups: Sequence[Group], name: str, checked: bool) -> list[pa.Array
 def _ids(groups: Sequence[Group], names: Collection[str]) -> dict[str, pa.Array]:
     """The columns `id` and `track_id`, as far as they are needed."""
     needed = [name for name in ("id", "track_id") if name in names or "point_count" in names]
-    ids = {name: integers(_values(groups, name), pa.int64()) for name in needed}
+    ids = {name: integers(_items(groups, name), pa.int64()) for name in needed}
     missing = [_nulls(column) for column in ids.values() if column.null_count]
     if len(missing) == 2 and (missing[0] & missing[1]).any():
         raise NotExactError  # an annotation without any id: the careful path says where
@@ -147,22 +146,24 @@ def _block(
         ("annotation_index",): lambda: [pa.array(index.astype(np.int32))],
         ("id",): lambda: [ids["id"]],
         ("track_id",): lambda: [ids["track_id"]],
-        ("category_id", "category"): lambda: _categories(groups, len(frame), categories),
-        ("type",): lambda: [_types(_values(groups, "type"))],
-        ("is_keyframe",): lambda: [flags(_values(groups, "is_keyframe"))],
-        ("index",): lambda: [integers(_values(groups, "index"), pa.int32())],
+        ("category_id", "category"): lambda: _categories(groups, categories),
+        ("type",): lambda: [_types(groups, len(frame))],
+        ("is_keyframe",): lambda: [flags(_items(groups, "is_keyframe"))],
+        ("index",): lambda: [integers(_items(groups, "index"), pa.int32())],
         ("attributes",): lambda: [_attributes(groups, len(frame))],
     }
 
 
-def _categories(groups: Sequence[Group], count: int, categories: dict[int, str | None]) -> list[pa.Array]:
-    ids = np.fromiter(_values(groups, "category_id"), np.int64, count)
+def _categories(groups: Sequence[Group], categories: dict[int, str | None]) -> list[pa.Array]:
+    ids = np.asarray(_items(groups, "category_id"), np.int64)
     return [pa.array(ids), _names(ids, categories)]
 
 
-def _types(types: Sequence[str | None]) -> pa.Array:
-    single = types.count(types[0]) == len(types)
-    return constant(types[0], len(types), pa.string()) if single else pa.array(types, pa.string())
+def _types(groups: Sequence[Group], count: int) -> pa.Array:
+    first = groups[0].member("type")
+    if not isinstance(first, tuple) and all(group.member("type") == first for group in groups):
+        return constant(first, count, pa.string())
+    return pa.array(chain.from_iterable(group.values("type") for group in groups), pa.string(), size=count)
 
 
 def _attributes(groups: Sequence[Group], count: int) -> pa.Array:

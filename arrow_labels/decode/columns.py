@@ -43,20 +43,19 @@ def _nulls(type_: pa.DataType) -> pa.Array:
     return pa.nulls(_SHARED_NULLS, type_)
 
 
-def integers(values: Sequence[int | None], type_: pa.DataType) -> pa.Array:
+def integers(values: Ints | Sequence[int | None], type_: pa.DataType) -> pa.Array:
     """Int column, with nulls where a value is None."""
+    if isinstance(values, np.ndarray):
+        return pa.array(values.astype(f"i{type_.bit_width // 8}", copy=False))
     try:
         return pa.array(np.fromiter(values, f"i{type_.bit_width // 8}", len(values)))
     except TypeError:
         return nulls(len(values), type_) if values.count(None) == len(values) else pa.array(values, type_)
 
 
-def flags(values: Sequence[bool | None]) -> pa.Array:
+def flags(values: Bits | Sequence[bool | None]) -> pa.Array:
     """Bool column, with nulls where a value is None."""
-    try:
-        return pa.array(np.frombuffer(bytes(values), np.bool_))  # type: ignore[arg-type]
-    except TypeError:
-        return pa.array(values, pa.bool_())
+    return pa.array(values, pa.bool_())
 
 
 def floats(values: Sequence[float | None], checked: bool) -> pa.Array:

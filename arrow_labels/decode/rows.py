@@ -128,7 +128,7 @@ class Rows:
             self.long_names = {key: size for key, size in found.items() if size > _LONG}
         if self.long_names:
             for group in groups:
-                ids = group.member("category_id") or ()
+                ids = group.values("category_id")
                 self.repeat(sum(self.long_names.get(key, 0) for key in ids), "x")
 
     def _finish(self) -> None:
