@@ -210,12 +210,6 @@ class Sample(Wire):
     labels: dict[str, Label | None] | None = None
 
 
-class SampleHead(Struct, gc=False):
-    """A sample whose labels are not decoded yet."""
-
-    labels: dict[str, Raw] | None = None
-
-
 class SampleName(Struct, gc=False):
     """What names a sample, and its labels not decoded."""
 
@@ -287,7 +281,7 @@ decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 decode_release = msgspec.json.Decoder(Release).decode
 decode_dataset = msgspec.json.Decoder(Dataset).decode
 decode_sample = msgspec.json.Decoder(Sample).decode
-decode_sample_head = msgspec.json.Decoder(SampleHead).decode
+decode_sample_labels = msgspec.json.Decoder(dict[str, Raw] | None).decode
 decode_sample_name = msgspec.json.Decoder(SampleName).decode
 decode_label_name = msgspec.json.Decoder(LabelName | None).decode
 decode_sample_attributes = msgspec.json.Decoder(SampleAttributes | Nothing | None).decode

@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct, inspect
 
-from arrow_labels.annotation import CUBOID_TYPES, NESTED, VECTOR_TYPES, Annotation
+from arrow_labels.annotation import CUBOID_TYPES, KINDS, NESTED, VECTOR_TYPES, Annotation
 from arrow_labels.errors import DecodeError
 from arrow_labels.merge_patch import SAME, difference
 from arrow_labels.wire import (
@@ -40,6 +40,15 @@ _SCALARS = ("category_id", "id", "track_id", "type", "is_keyframe", "index")
 _PIECE = 1 << 14
 _CUT_OFF = "Input data was truncated"
 """What msgspec says of a document that ends too early."""
+_WORDS = [
+    (re.compile("^Invalid enum value (.*)"), rf"Expected one of {', '.join(sorted(filter(None, KINDS)))}, got \1"),
+    (re.compile("^Object missing required field (.*)"), r"Expected an object with \1, got one without"),
+    (re.compile("^(Expected `array` of length >= .*)"), r"\1, got a shorter one"),
+    (re.compile("^(Expected `array` of length <= .*)"), r"\1, got a longer one"),
+    (re.compile("^(Expected `.*` >= .*)"), r"\1, got a smaller one"),
+    (re.compile("^(Expected `.*` <= .*)"), r"\1, got a larger one"),
+]
+"""What msgspec says without what was expected, or without what was found."""
 
 
 def problem(error: Exception, prefix: str = "$") -> DecodeError:
@@ -54,9 +63,11 @@ def problem(error: Exception, prefix: str = "$") -> DecodeError:
     if text == _CUT_OFF:
         text += ": the document is cut off, get it again"
     found = _PATH.search(text)
-    if found is None:
-        return DecodeError(text, path=prefix)
-    return DecodeError(text[: found.start()], path=prefix + found["path"][1:])
+    path = prefix if found is None else prefix + found["path"][1:]
+    text = text if found is None else text[: found.start()]
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    return DecodeError(text, path=path)
 
 
 FAILURES = (msgspec.DecodeError, RecursionError, UnicodeError, DecodeError)

@@ -93,7 +93,7 @@ class Reader:
                 continue
             length = len(memoryview(item.raw))
             selected: Record | None = item
-            if self.selects is not None and item.failed is None:
+            if self.selects is not None:
                 selected = self.selects.select(self, item, categories)
             if selected is None:
                 known += length

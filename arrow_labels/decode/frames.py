@@ -119,7 +119,7 @@ def add_frame(
     if original is None:
         extra = _strict_frame_extra(frame, timestamp, url, is_cloud and not has_points)
     else:
-        extra = _careful_frame_extra(original, timestamp, version, url, has_points)
+        extra = _careful_frame_extra(frame, original, timestamp, version, url, has_points)
     out.rows["frames"].append(
         (
             place.sample_id,
@@ -157,7 +157,12 @@ def _strict_frame_extra(frame: Frame, timestamp: int | None, url: str | None, no
 
 
 def _careful_frame_extra(
-    original: dict[str, Any], timestamp: int | None, version: str | None, url: str | None, has_points: bool
+    frame: Frame,
+    original: dict[str, Any],
+    timestamp: int | None,
+    version: str | None,
+    url: str | None,
+    has_points: bool,
 ) -> str | None:
     """Compare what the typed columns of a frame give back with its document, its rows and free JSON apart."""
     canonical: dict[str, Any] = {"annotations": []}
@@ -167,9 +172,12 @@ def _careful_frame_extra(
         canonical["format_version"] = version
     if url is not None:
         canonical["segmentation_bitmap"] = {"url": url}
-    document = {name: value for name, value in original.items() if name != "image_attributes"}
+    document = in_order(original, frame)
+    document.pop("image_attributes", None)
     if has_points:
         del document["point_annotations"]
     if document.get("annotations") is not None:
         document["annotations"] = []
+    if bitmap := document.get("segmentation_bitmap"):
+        document["segmentation_bitmap"] = {name: value for name, value in bitmap.items() if value is not None}
     return extra_text(canonical, document)

@@ -15,7 +15,7 @@ from arrow_labels.wire import (
     decode_json,
     decode_sample,
     decode_sample_attributes,
-    decode_sample_head,
+    decode_sample_labels,
 )
 
 _ATTRIBUTES = SampleAttributes | Nothing | None
@@ -47,11 +47,11 @@ def parse_sample(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedSa
             return ParsedSample(decode_apart(wanted.decoders.sample, raw))
         except FAILURES:
             pass
-    try:
-        labels = decode_sample_head(raw).labels
-    except FAILURES as error:
-        raise problem(error) from None
     taken, rest = split(raw, "attributes", "labels")
+    try:
+        labels = decode_sample_labels(taken.get("labels", b"null"))
+    except FAILURES as error:
+        raise problem(error, "$.labels") from None
     attributes, found = None, None
     try:
         sample, document = parse(rest, decode_sample, Sample)

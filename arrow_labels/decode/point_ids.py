@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
@@ -45,9 +46,10 @@ def decode_apart(decode: Callable[[Buffer], T], data: Buffer) -> T:
     if _is_mostly_ids(text):
         skeleton, lists = _take_out(text)
         if lists:
-            document = decode(skeleton)
-            if _put_back(document, lists):
-                return document
+            with suppress(*FAILURES):  # What is wrong, and where, is said of the document itself.
+                document = decode(skeleton)
+                if _put_back(document, lists):
+                    return document
     return decode(data)
 
 

@@ -28,13 +28,29 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "type of an id": ({**CUBOID, "track_id": "7"}, ".track_id", "Expected `int | null`, got `str`"),
     "fraction as an id": ({**CUBOID, "id": 1.5}, ".id", "Expected `int | null`, got `float`"),
     "bool as an id": ({**CUBOID, "id": True}, ".id", "Expected `int | null`, got `bool`"),
-    "id beyond its column": ({**CUBOID, "id": 2**63}, ".id", "Expected `int` <= 9223372036854775807"),
-    "index beyond its column": ({**CUBOID, "index": 2**31}, ".index", "Expected `int` <= 2147483647"),
-    "no category": ({"id": 1}, "", "Object missing required field `category_id`"),
+    "id beyond its column": ({**CUBOID, "id": 2**63}, ".id", "Expected `int` <= 9223372036854775807, got a larger one"),
+    "index beyond its column": (
+        {**CUBOID, "index": -(2**32)},
+        ".index",
+        "Expected `int` >= -2147483648, got a smaller one",
+    ),
+    "no category": ({"id": 1}, "", "Expected an object with `category_id`, got one without"),
     "no id at all": ({"category_id": 1}, "", "Expected `id` or `track_id`, got neither"),
-    "unknown shape": ({**POLYGON, "type": "ellipse"}, ".type", "Invalid enum value 'ellipse'"),
-    "point of one": ({**POLYGON, "points": [[0, 0], [1]]}, ".points[1]", "Expected `array` of length >= 2"),
-    "point of four": ({**POLYGON, "points": [[1, 2, 3, 4]]}, ".points[0]", "Expected `array` of length <= 3"),
+    "unknown shape": (
+        {**POLYGON, "type": "ellipse"},
+        ".type",
+        "Expected one of bbox, cuboid, cuboid-sync, point, polygon, polyline, got 'ellipse'",
+    ),
+    "point of one": (
+        {**POLYGON, "points": [[0, 0], [1]]},
+        ".points[1]",
+        "Expected `array` of length >= 2, got a shorter one",
+    ),
+    "point of four": (
+        {**POLYGON, "points": [[1, 2, 3, 4]]},
+        ".points[0]",
+        "Expected `array` of length <= 3, got a longer one",
+    ),
     "flat points": ({**POLYGON, "points": [1, 2]}, ".points[0]", "Expected `array`, got `int`"),
     "points that hide each other": (
         {**POLYGON, "points": [[1, 2], [[3, 4]], [5, 6]]},
@@ -111,7 +127,7 @@ def test_a_document_that_contains_itself() -> None:
 def test_point_ids() -> None:
     for ids, path, message in (
         ([1, "2"], "[1]", "Expected `int`, got `str`"),
-        ([1, 2**31], "[1]", "Expected `int` <= 2147483647"),
+        ([1, 2**31], "[1]", "Expected `int` <= 2147483647, got a larger one"),
         ([1, 2.5], "[1]", "Expected `int`, got `float`"),
         ([1, None], "[1]", "Expected `int`, got `null`"),
         ({}, "", "Expected `array`, got `object`"),
@@ -183,6 +199,14 @@ def test_wrong_definitions_leave_the_labels(task_attributes: Any, path: str) -> 
     assert tables.rejects["path"].to_pylist() == [path]
     assert tables.vectors.num_rows == al.decode_labels([release("vector", seed=1)]).vectors.num_rows
     assert tables.datasets.num_rows == 1
+
+
+def test_the_last_of_duplicate_labels_wins() -> None:
+    label = b'{"label_status": "LABELED", "attributes": {"annotations": []}}'
+    tables = al.decode_labels([b'{"uuid": "a", "labels": 1, "labels": {"gt": %s}}' % label])
+    assert tables.labels["labelset"].to_pylist() == ["gt"]
+    with pytest.raises(al.DecodeError, match=r"Expected `object \| null`, got `int` - at `\$.labels`"):
+        al.decode_labels([b'{"uuid": "a", "labels": {"gt": %s}, "labels": 1}' % label])
 
 
 def test_the_last_of_duplicate_keys_wins() -> None:

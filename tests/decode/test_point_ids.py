@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import arrow_labels as al
 from arrow_labels.decode import point_ids
 from arrow_labels.decode.point_ids import split_apart
-from arrow_labels.wire import Release, decode_release
+from arrow_labels.wire import Release, decode_members, decode_release
 
 TEXTS = st.sampled_from(
     ["", "a", '"', "]", "[", '"point_annotations":[', '","point_annotations":[1]', "\\", "]}", "\u00e9"]
@@ -97,6 +98,38 @@ def test_ids_are_taken_out() -> None:
     data = json.dumps({"dataset": {"samples": samples}}, separators=(",", ":")).encode()
     release: Any = point_ids._split(decode_release, data)
     assert [json.loads(bytes(raw)) for raw in release.dataset.samples] == samples
+
+
+@given(RELEASES, st.data())
+def test_any_document_is_decoded_as_if_nothing_was_taken_out(release: Any, data: st.DataObject) -> None:
+    text = bytearray(json.dumps(release, separators=(",", ":")).encode())
+    if data.draw(st.booleans()):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.sampled_from(b'"[]{},1\\'))
+
+    def tried(decode: Any) -> Any:
+        try:
+            return {name: bytes(raw) for name, raw in decode(bytes(text)).items()}
+        except msgspec.DecodeError as error:
+            return str(error)
+
+    apart, whole = tried(lambda it: point_ids.decode_apart(decode_members, it)), tried(decode_members)
+    # What is no list of ids may be found to be none only when it is decoded.
+    assert apart == whole or (isinstance(whole, str) and not isinstance(apart, str))
+
+
+@pytest.mark.parametrize("other", ["[[1],2]", '["a]b"]', "[[]]"])
+@pytest.mark.parametrize("document", ['{"x":%s,%s,"annotations":[]}', '{"annotations":[],%s,"image_attributes":%s}'])
+def test_another_list_of_that_name(document: str, other: str) -> None:
+    ids, free = '"point_annotations":[7,7]', f'{{"point_annotations":{other}}}'
+    parts = (free, ids) if document.startswith('{"x"') else (ids, free)
+    tables = al.decode_labels([(document % parts).encode()])
+    assert tables.frames["point_annotations"].to_pylist() == [[7, 7]]
+
+
+def test_errors_are_placed_in_the_document() -> None:
+    text = b'{"point_annotations":[%s], x}' % b",".join([b"7"] * 200)
+    with pytest.raises(al.DecodeError, match=rf"object keys must be strings \(byte {len(text) - 2}\)"):
+        al.decode_labels([text])
 
 
 def test_what_would_be_copied_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
