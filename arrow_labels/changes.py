@@ -1,10 +1,10 @@
 """What of a source is new, changed or as a target holds it, found before anything is decoded.
 
-A label is unchanged if its `content_hash` is that of the target, or if the target has no hash for it, its `updated_at`;
-a label with neither counts as changed. The hash (XXH3, 128 bits: against accidents, not against attackers) covers the
-bytes of the label, and what else its rows depend on: the names of the categories and the options of the reader. Where a
-label came in a sample, a hash of the whole sample and its numbers of labels and bytes stand after it, so that a sample
-in which nothing changed is known by one hash of its bytes, without being parsed.
+A label is unchanged if its `content_hash` is that of the target, or if the target has no hash for it, its `updated_at`
+and the names of the categories; a label with neither counts as changed. The hash (XXH3, 128 bits: against accidents,
+not against attackers) covers the bytes of the label, and what else its rows depend on: the names of the categories and
+the options of the reader. Where a label came in a sample, a hash of the whole sample and its numbers of labels and
+bytes stand after it, so that a sample in which nothing changed is known by one hash of its bytes, without being parsed.
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ class Changes:
         The samples that are unchanged: no row of theirs is decoded.
     repeated : (str, str) or None
         A label that the source has twice.
+    documents : int
+        How many documents the source has.
+    unread : bool
+        Whether one of them, or a sample, could not be read so far that it is known which labels it holds.
 
     Examples
     --------
@@ -93,11 +97,13 @@ class Changes:
     kept: dict[LabelKey, Kept] = field(default_factory=dict)
     kept_samples: set[str] = field(default_factory=set)
     repeated: LabelKey | None = None
+    documents: int = 0
+    unread: bool = False
     _contexts: dict[Any, tuple[xxh3_128, xxh3_128]] = field(default_factory=dict)
 
     def removed(self) -> list[LabelKey]:
-        """The labels that the target holds and the source does not have."""
-        return [key for key in self.state.labels if key not in self.labels]
+        """The labels that the target holds and the source does not have; none if that is not known."""
+        return [] if self.unread else [key for key in self.state.labels if key not in self.labels]
 
     def counts(self) -> dict[str, int]:
         """How many labels are new, changed, removed and unchanged."""
@@ -111,6 +117,7 @@ class Changes:
 
     def knows(self, reader: Reader, document: Document) -> bool:
         """Whether a document is a label, or a sample, that the target holds as it is."""
+        self.documents += 1
         if not self.state.labels or isinstance(document.data, ArrowLabelsError):
             return False
         if isinstance(document.data, memoryview) and not self.state.lone:
@@ -150,6 +157,9 @@ class Changes:
 
     def select(self, reader: Reader, record: Record, categories: dict[int, str | None]) -> Record | None:
         """A record with what of it must be decoded, and hashes; None if that is nothing."""
+        if record.failed is not None:
+            self.unread = True
+            return record
         of_label, of_sample = self._context(reader, categories, record.dataset)
         if record.kind != "sample":
             return self._select_label(reader, record, of_label)
@@ -160,6 +170,7 @@ class Changes:
             found = decode_sample_name(record.raw)
         except FAILURES:
             # At its turn, as if it were decoded; decoding says what is wrong with it.
+            self.unread = True
             name_record(record, reader.sample_ids, reader.label_keys)
             return record
         names = [_text(found.uuid), _text(found.name)]
@@ -173,11 +184,12 @@ class Changes:
         whole = f"-{whole}-{len(labels)}-{size}" if any(name is not None for name in names) else ""
         sample_id = name_sample(record, reader.sample_ids, *names)
         self.samples[sample_id] = record.index
+        is_named = self.state.has_names(record.dataset, categories)
         hashes = {labelset: _hash(of_label, raw) + whole for labelset, raw in labels.items()}
         unchanged = [
             labelset
             for labelset, raw in labels.items()
-            if self._is_unchanged((sample_id, labelset), hashes[labelset], raw, record.source)
+            if self._is_unchanged((sample_id, labelset), hashes[labelset], raw, record.source, is_named)
         ]
         selected = replace(record, hashes=hashes)
         if unchanged:
@@ -190,6 +202,7 @@ class Changes:
         try:
             found = (decode_label_name(record.raw) if record.kind == "label" else None) or LabelName()
         except FAILURES:
+            self.unread = True
             name_record(record, reader.sample_ids, reader.label_keys)
             return record
         labelset = GROUND_TRUTH if found.labelset is None else found.labelset
@@ -219,7 +232,9 @@ class Changes:
             self._keep(key, Kept(source, self.state.labels[key].content_hash))
         return True
 
-    def _is_unchanged(self, key: LabelKey, content_hash: str, raw: Buffer, source: str | None) -> bool:
+    def _is_unchanged(
+        self, key: LabelKey, content_hash: str, raw: Buffer, source: str | None, is_named: bool = True
+    ) -> bool:
         """Take note of a label; whether the target holds it as it is."""
         held = self.state.labels.get(key)
         if held is None or key in self.state.rejected:
@@ -227,7 +242,7 @@ class Changes:
         elif held.content_hash is not None:
             unchanged = held.content_hash.partition("-")[0] == content_hash.partition("-")[0]
         else:
-            unchanged = held.updated_at is not None and held.updated_at == _updated_at(raw)
+            unchanged = is_named and held.updated_at is not None and held.updated_at == _updated_at(raw)
         if unchanged:
             self._keep(key, Kept(source, content_hash))
         else:

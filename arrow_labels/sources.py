@@ -38,6 +38,7 @@ EXTRAS: Final = {
 _VERSIONS: Final = ("ETag", "etag", "mtime")
 _HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
 _REFUSED: Final = (401, 403)
+_JSON: Final = re.compile(r'\s*(\{\s*["}]|\[\s*[{\]])')
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 MANIFEST: Final = "_arrow_labels.json"
 """The file that makes a folder one of tables."""
@@ -98,6 +99,8 @@ def resolve(source: Any, storage_options: dict[str, Any] | None) -> Iterator[Any
     FetchError
         A path, glob or folder gives nothing, or the source is of no known type.
     """
+    if isinstance(source, str) and _JSON.match(source):
+        raise FetchError(f"Expected a path or URL, got JSON text, {source[:20]!r} …: as bytes it is a document")
     if isinstance(source, str | os.PathLike):
         yield from _files(os.fspath(source), storage_options)
     elif isinstance(source, bytes | bytearray | memoryview) or is_document(source) or hasattr(source, "read"):

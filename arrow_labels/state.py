@@ -18,6 +18,7 @@ STATE_COLUMNS: Final = {
     "labels": ("sample_id", "labelset", "content_hash", "updated_at"),
     "samples": ("sample_id",),
     "rejects": ("sample_id", "labelset"),
+    "categories": ("dataset", "category_id", "name"),
 }
 """The tables and columns that a state is made of."""
 
@@ -40,8 +41,8 @@ class _HeldRecord(NamedTuple):
 class State:
     """What a target holds: its labels and samples, and those that its last run rejected.
 
-    `records` finds the labels of a sample by the hash of its bytes, `lone` a label by that of its document, and `known`
-    what a sample's bytes were.
+    `names` are those of the categories of each dataset, None if they are not known. `records` finds the labels of a
+    sample by the hash of its bytes, `lone` a label by that of its document, and `known` what a sample's bytes were.
     """
 
     labels: dict[LabelKey, _Held] = field(default_factory=dict)
@@ -51,15 +52,21 @@ class State:
     records: dict[str, _HeldRecord] = field(default_factory=dict)
     lone: dict[str, LabelKey] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict)
+    names: dict[str | None, dict[int, str | None]] | None = None
+
+    def has_names(self, dataset: str | None, categories: dict[int, str | None]) -> bool:
+        """Whether the categories of a dataset have the names that the target holds, as far as it is known."""
+        return self.names is None or self.names.get(dataset, {}) == categories
 
 
-def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table) -> State:
+def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table, categories: pa.Table | None = None) -> State:
     """The state of a target.
 
     Parameters
     ----------
-    labels, samples, rejects : pa.Table
-        Tables of the target, at least with the columns of `STATE_COLUMNS`.
+    labels, samples, rejects, categories : pa.Table
+        Tables of the target, at least with the columns of `STATE_COLUMNS`. Without `categories`, a label that has no
+        hash is not compared by their names.
 
     Returns
     -------
@@ -97,6 +104,12 @@ def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table) -> State:
                     known[key[0]] = Known(whole, int(size[0]))
             case [own]:
                 lone[own] = key
+    names: dict[str | None, dict[int, str | None]] | None = None
+    if categories is not None:
+        names = {}
+        columns = [categories[name].to_pylist() for name in STATE_COLUMNS["categories"]]
+        for dataset, category_id, name in zip(*columns, strict=True):
+            names.setdefault(dataset, {})[category_id] = name
     rejected = list(zip(rejects["sample_id"].to_pylist(), rejects["labelset"].to_pylist(), strict=True))
     return State(
         held,
@@ -106,4 +119,5 @@ def state(labels: pa.Table, samples: pa.Table, rejects: pa.Table) -> State:
         records,
         lone,
         known,
+        names,
     )

@@ -145,7 +145,7 @@ def held_rows(rows: pl.DataFrame) -> list[Segment]:
 
 
 def segments(held: pl.DataFrame, new: pl.DataFrame, name: str, owners: pl.DataFrame, keep: bool) -> list[Segment]:
-    """The rows that a table shall have, in order.
+    """The rows that a table shall have, whose rows have owners, in order.
 
     Parameters
     ----------
@@ -160,8 +160,6 @@ def segments(held: pl.DataFrame, new: pl.DataFrame, name: str, owners: pl.DataFr
         Whether rows of the target stay whose owner is not among them.
     """
     on = [*OWNERS[name]]
-    if not on:
-        return held_rows(held if keep else new)
     wanted = {column: f"wanted_{column}" for column in BESIDE.get(name, ())}
     joined = []
     for frame, is_held in ((held, True), (new, False)):

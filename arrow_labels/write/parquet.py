@@ -139,7 +139,7 @@ def put(
         return
     keep = removed == "keep"
     owners = partial(given_owners, url=folder.url, may_hold=mode == "upsert", keep=keep)
-    add(write, folder, current(folder), owners, keep, limits, codec)
+    add(write, folder, current(folder), owners, lambda: keep, limits, codec)
 
 
 def add(
@@ -147,11 +147,14 @@ def add(
     folder: Folder,
     manifest: Manifest,
     owners: Callable[[Tables, Tables], dict[Key, pl.DataFrame]],
-    keep: bool,
+    keep: Callable[[], bool],
     limits: Limits,
     codec: dict[str, Any],
 ) -> bool:
-    """Add tables to a complete folder, as `insert` does; they wait in a temporary folder until all are there."""
+    """Add tables to a complete folder, as `insert` does; they wait in a temporary folder until all are there.
+
+    `keep` is asked then.
+    """
 
     def divided(name: str, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         return (group for _, group in row_groups((LabelTables(**{name: table}) for table in tables), limits))
@@ -160,4 +163,4 @@ def add(
         waiting = open_folder(name, None)
         written = write(waiting, "part-00000.parquet")
         writing = Writing(divided, limits.bytes // _SMALL, codec)
-        return insert(folder, manifest, (waiting, written), owners, keep, writing)
+        return insert(folder, manifest, (waiting, written), owners, keep(), writing)

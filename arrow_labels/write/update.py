@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from arrow_labels.changes import Changes
 from arrow_labels.decode import OnError, TimestampUnit
-from arrow_labels.errors import SchemaError
+from arrow_labels.errors import FetchError, SchemaError
 from arrow_labels.read import iter_labels
 from arrow_labels.redaction import hides_options
 from arrow_labels.schema import LABEL_KEY, SCHEMAS
@@ -47,10 +47,11 @@ def update_parquet(
 ) -> dict[str, int]:
     """Bring a folder of Parquet files up to date with a source, all or nothing.
 
-    Only labels that are new or changed are decoded, and only row groups with a change are written again: the others
-    are copied as they are. What a label is compared by is its `content_hash`; where the target has none, its
-    `updated_at`; a label without either is decoded again. Another option of reading, and other names of categories,
-    change all labels. A label that was rejected is tried again, and `rejects` are those of this run. This process does
+    Only labels that are new or changed are decoded, and only row groups with a change are written again: the others are
+    copied as they are. What a label is compared by is its `content_hash`; where the target has none, its `updated_at`;
+    a label without either is decoded again. Another option of reading, and other names of categories, change all
+    labels; where the target has no hashes, it does not say what options it was read with, and labels that are unchanged
+    stay as they are. A label that was rejected is tried again, and `rejects` are those of this run. This process does
     it alone; what `convert_labels` wrote, with all cores, is a target to go on from.
 
     Parameters
@@ -61,7 +62,8 @@ def update_parquet(
         Folder that `write_parquet` or this function wrote, or nothing yet: a path or any fsspec URL.
     removed : {"delete", "keep"}
         What becomes of labels and samples that are not in the source any more. If they are deleted, the target is
-        what reading the whole source gives, in its order; if not, what the target holds keeps its place.
+        what reading the whole source gives, in its order; if not, what the target holds keeps its place. With
+        ``on_error="collect"``, nothing is deleted if a document cannot be read: what it holds is not known.
     compression, compression_level, row_group_rows, row_group_bytes
         As in `write_parquet`, for row groups that are written.
     storage_options : dict, optional
@@ -125,13 +127,15 @@ def update_parquet(
     else:
         owners = partial(_owners, changes=changes)
         write = partial(write_part, parts, limits=limits, codec=codec)
-        add(write, folder, manifest, owners, removed == "keep", limits, codec)
+        add(write, folder, manifest, owners, lambda: removed == "keep" or changes.unread, limits, codec)
     return changes.counts()
 
 
 def _once(parts: Iterator[LabelTables], changes: Changes) -> Iterator[LabelTables]:
-    """Parts of a source in which no label stands twice."""
+    """Parts of a source in which no label stands twice, and which holds a document."""
     yield from parts
+    if not changes.documents:
+        raise FetchError("Expected a document at least, got none: nothing is known of what left the source")
     if changes.repeated is not None:
         sample_id, labelset = changes.repeated
         raise SchemaError(

@@ -106,9 +106,10 @@ def insert(
             layouts = {}
             for name, table in tables.items():
                 frame = settled.get(OWNERS[name], pl.DataFrame())
-                found = segments(held[name], new[name], name, frame, keep)
-                if not OWNERS[name] and _equal(table, held[name], new[name]):
-                    found = segments(held[name], new[name], name, frame, keep=True)
+                if OWNERS[name]:
+                    found = segments(held[name], new[name], name, frame, keep)
+                else:
+                    found = held_rows(held[name] if _equal(table, held[name], new[name]) else new[name])
                 layouts[name] = _layout(table, found, writing)
         if all(_is_held(tables[name], layouts[name]) for name in SCHEMAS):
             return False

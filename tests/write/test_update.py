@@ -161,6 +161,15 @@ def test_labels_without_hashes_go_by_their_time() -> None:
     assert content() == before
 
 
+def test_labels_without_hashes_go_by_names_of_categories_too() -> None:
+    source = release("vector", samples=2)
+    al.write_parquet(al.read_labels(source), TARGET)
+    source["dataset"]["task_attributes"]["categories"][0]["name"] = "renamed"
+    al.update_parquet(source, TARGET)
+    assert same(al.read_parquet(TARGET), whole(source))
+    assert "renamed" in al.read_parquet(TARGET).vectors["category"].to_pylist()
+
+
 def test_labels_without_hash_and_time_are_decoded_once_more() -> None:
     source = release_of("abc")
     al.write_parquet(al.read_labels(source), TARGET)
@@ -180,6 +189,56 @@ def test_a_rejected_label_is_tried_again() -> None:
     with pytest.raises(al.DecodeError, match="sample b"):
         al.update_parquet(bad, TARGET)
     assert content() == before
+
+
+def test_nothing_is_deleted_that_a_document_may_hold_which_cannot_be_read(tmp_path: Path) -> None:
+    source = tmp_path / "release.json"
+    source.write_text(json.dumps(release_of("abc")))
+    al.update_parquet(source, TARGET)
+    held = al.read_parquet(TARGET)
+    source.write_text(json.dumps(release_of("abc"))[:-30])
+    for _ in range(2):
+        counts = al.update_parquet(source, TARGET, on_error="collect")
+        assert counts == {"new": 0, "changed": 0, "removed": 0, "unchanged": 0}
+        found = al.read_parquet(TARGET)
+        assert found.rejects["error"].to_pylist() == ["Input data was truncated: the document is cut off, get it again"]
+        assert al.LabelTables(**{**dict(found), "rejects": held.rejects}) == held
+    source.write_text(json.dumps(release_of("ab")))
+    assert al.update_parquet(source, TARGET) == {"new": 0, "changed": 0, "removed": 1, "unchanged": 2}
+    assert same(al.read_parquet(TARGET), whole(source))
+
+
+@pytest.mark.parametrize("broken", ["{", '{"sample_uuid": "b", "labelset": 1}', '{"uuid": "b", "labels": 1}'])
+def test_labels_of_a_file_that_cannot_be_read_stay(broken: str, tmp_path: Path) -> None:
+    for name in "abc":
+        label = {"sample_uuid": name, "label_status": "LABELED", "attributes": {"annotations": []}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(label))
+    al.update_parquet(tmp_path, TARGET)
+    (tmp_path / "b.json").write_text(broken)
+    (tmp_path / "c.json").unlink()
+    assert al.update_parquet(tmp_path, TARGET, on_error="collect")["removed"] == 0
+    found = al.read_parquet(TARGET)
+    assert {"a", "b", "c"} <= {*found.labels["sample_id"].to_pylist()}
+    assert found.rejects.num_rows == 1
+
+
+def test_a_source_without_documents() -> None:
+    al.update_parquet(release_of("ab"), TARGET)
+    before = content()
+    with pytest.raises(al.FetchError, match="Expected a document at least, got none"):
+        al.update_parquet([], TARGET)
+    assert content() == before
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_rejects_are_those_that_are_given(mode: Any) -> None:
+    label: dict[str, Any] = {"sample_uuid": "a", "attributes": {"annotations": []}}
+    bad = {"sample_uuid": "b", "attributes": {"annotations": [{"id": "x", "category_id": 0}]}}
+    al.write_parquet(al.read_labels([label]), TARGET)
+    given = al.read_labels([{**label, "sample_uuid": "c"}, bad], on_error="collect")
+    al.write_parquet(given, TARGET, mode=mode)
+    assert al.read_parquet(TARGET).rejects.equals(given.rejects)
+    assert given.rejects.num_rows == 1
 
 
 def test_files_of_single_labels(tmp_path: Path) -> None:
