@@ -49,6 +49,8 @@ _IS_NEW: Final = pa.field("_is_new", pa.bool_())
 _SMALL: Final = ("datasets", "categories", "attribute_specs", "samples", "labels", "rejects", "findings")
 """Tables whose order no index tells, or whose rows are few. They are written as one batch: deltalake deals out batches
 to as many threads as there are cores, and so loses the order of what comes in several."""
+_NULL_TEXTS: Final = frozenset(["", "__HIVE_DEFAULT_PARTITION__"])
+"""What Delta writes for null where rows are divided by a text."""
 
 
 @hides_options
@@ -75,8 +77,11 @@ def write_delta(
     mode : {"error", "append", "overwrite", "upsert"}
         Refuse tables that are there; add rows to them; replace all their rows; or replace all rows of the labels,
         samples and datasets that are written, so that annotations that they have no more are gone, and keep the rest.
+        A sample gets its place in what is written as `sample_index`: with a part of a release, an upsert mixes up the
+        order of its samples.
     partition_by : str or sequence of str, optional
-        Columns that divide new tables, each table by those that it has.
+        Columns that divide new tables, each table by those that it has. `read_delta` gives the rows of `labels` of one
+        sample, and those of `attribute_specs`, in the order of the parts then.
     storage_options : dict, optional
         Options of the store, as ``deltalake`` takes them.
 
@@ -186,6 +191,8 @@ def partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
     """The columns that divide tables; a `ValueError` if there is none of that name, or it cannot divide them."""
     by = [partition_by] if isinstance(partition_by, str) else list(partition_by or ())
     for column in by:
+        if by.count(column) > 1:
+            raise ValueError(f"partition_by: expected each column once, got {column!r} again")
         types = {schema.field(column).type for schema in SCHEMAS.values() if column in schema.names}
         if not types:
             raise ValueError(f"partition_by: expected a column of the tables, got {column!r}")
@@ -195,21 +202,23 @@ def partition_columns(partition_by: str | Sequence[str] | None) -> list[str]:
 
 
 def _divisible(tables: LabelTables | Iterable[LabelTables], by: list[str]) -> LabelTables | Iterable[LabelTables]:
-    """The tables, as long as no text to divide them by is empty: Delta would keep it as null."""
+    """The tables, as long as no text to divide them by is one that Delta would keep as null."""
     if not by:
         return tables
     if isinstance(tables, LabelTables):
-        return _without_empty_text(tables, by)
-    return (_without_empty_text(part, by) for part in tables)
+        return _without_null_texts(tables, by)
+    return (_without_null_texts(part, by) for part in tables)
 
 
-def _without_empty_text(part: LabelTables, by: list[str]) -> LabelTables:
+def _without_null_texts(part: LabelTables, by: list[str]) -> LabelTables:
     for name, table in part:
         for column in set(by) & set(table.column_names):
-            if pa.types.is_string(table[column].type) and "" in table[column].unique().to_pylist():
+            if pa.types.is_string(table[column].type) and (
+                found := _NULL_TEXTS.intersection(table[column].unique().to_pylist())
+            ):
                 raise SchemaError(
-                    f"Expected no empty text in `{column}`, which partitions divide, got one - in table `{name}`: "
-                    "Delta keeps it as null; leave the column out of partition_by"
+                    f"Expected no text that Delta keeps as null in `{column}`, which partitions divide, got "
+                    f"{min(found)!r} - in table `{name}`: leave the column out of partition_by"
                 )
     return part
 

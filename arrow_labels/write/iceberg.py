@@ -151,7 +151,7 @@ def read_iceberg(
 
     Needs the extra ``iceberg``. Samples come in the order of their `sample_index`, labels in that of their samples, and
     their rows by sensor, frame and place. An empty list of vertices and one that is null are the same in Iceberg: both
-    come back empty; and `sensors` come back null.
+    come back empty; and an empty list of `sensors` comes back null.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.errors import TargetError
 from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import METADATA, SCHEMAS
 from arrow_labels.tables import LabelTables, chosen_tables
@@ -23,11 +23,21 @@ from arrow_labels.write.lakehouse import (
     LakeMode,
     attempts,
     check_mode,
-    place_of,
+    missing_columns,
     refuse_existing,
 )
-from arrow_labels.write.lance_tables import ERRORS, as_target_error, check, dataset_place, is_conflict, library, opened
-from arrow_labels.write.merge_keys import MERGE_KEYS, Keys, merge_keys
+from arrow_labels.write.lance_tables import (
+    ERRORS,
+    as_target_error,
+    check,
+    dataset_place,
+    is_conflict,
+    lance_place,
+    library,
+    opened,
+)
+from arrow_labels.write.merge_keys import MERGE_KEYS
+from arrow_labels.write.passing import nothing_passed, passing
 
 
 @hides_options
@@ -61,6 +71,8 @@ def write_lance(
         of the input goes through as it is. In each case no table has changed, unless the error is one of a commit.
     SchemaError
         A table that is there has other columns, or a newer version of this library wrote it.
+    FetchError
+        There are no tables to write: an iterable gives none.
     MissingExtraError
         Lance is not installed.
 
@@ -75,30 +87,28 @@ def write_lance(
     True
     """
     check_mode(mode)
-    url, options = place_of(target), dict(storage_options or {}) or None
+    url, options = lance_place(target), dict(storage_options or {}) or None
     found = {name: opened(url, name, options) for name in SCHEMAS}
     if mode == "error":
         refuse_existing([f"{name}.lance" for name, dataset in found.items() if dataset is not None], shown(url))
     is_new = {name: dataset is None for name, dataset in found.items()}
     for name, dataset in found.items():
-        if dataset is not None and mode != "overwrite":
+        if dataset is not None and mode == "overwrite":
+            missing_columns(name, dataset.schema, shown(url))
+        elif dataset is not None:
             check(dataset.schema, name, url)
     fragments: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
-    keys: Keys = {}
-    for part in [tables] if isinstance(tables, LabelTables) else tables:
-        if not isinstance(part, LabelTables):
-            raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
+    passed = nothing_passed()
+    for part in passing(tables, passed, keys=mode == "upsert"):
         for name, table in part:
             if table.num_rows:
                 with as_target_error("tables that can be written", url):
                     fragments[name] += _write(table, url, name, mode, is_new, options)
-        if mode == "upsert":
-            keys = merge_keys(keys, part)
     for name in COMMIT_ORDER:
         with as_target_error("tables that can be written", url):
             for attempt in attempts(is_conflict):
                 with attempt:
-                    _commit(url, name, mode, fragments[name], keys.get(MERGE_KEYS[name]), options)
+                    _commit(url, name, mode, fragments[name], passed.keys.get(MERGE_KEYS[name]), options)
 
 
 @hides_options
@@ -144,7 +154,7 @@ def read_lance(
     (1, 0)
     """
     chosen = chosen_tables(tables)
-    url, options = place_of(target), dict(storage_options or {}) or None
+    url, options = lance_place(target), dict(storage_options or {}) or None
     found = {}
     for name in chosen:
         dataset = opened(url, name, options)

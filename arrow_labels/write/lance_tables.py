@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,7 +13,7 @@ from arrow_labels.errors import MissingExtraError, SchemaError, TargetError
 from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMA_VERSION
 from arrow_labels.tables import LabelTables
-from arrow_labels.write.lakehouse import conflict
+from arrow_labels.write.lakehouse import conflict, place_of
 
 ERRORS: Final = (OSError, ValueError, RuntimeError)
 """What Lance raises."""
@@ -25,6 +26,14 @@ def library() -> Any:
     except ImportError:
         raise MissingExtraError("pylance", extra="lance") from None
     return lance
+
+
+def lance_place(target: str | os.PathLike[str]) -> str:
+    """The path or URL that datasets lie below; each of Lance's stores in memory is seen by nobody else."""
+    place = place_of(target)
+    if place.startswith("memory:"):
+        raise TargetError(f"Expected a path, or a URL of an object store that others see, got {place}")
+    return place
 
 
 def dataset_place(url: str, name: str) -> str:

@@ -106,21 +106,22 @@ def test_partitions(tmp_path: Path) -> None:
         ("labelsett", "partition_by: expected a column of the tables, got 'labelsett'"),
         ("points", "partition_by: expected a column of text, integers, bool or time, got 'points'"),
         ("x", "partition_by: expected a column of text, integers, bool or time, got 'x'"),
+        (["labelset", "labelset"], "partition_by: expected each column once, got 'labelset' again"),
     ],
 )
-def test_columns_that_cannot_divide(column: str, message: str, tmp_path: Path) -> None:
+def test_columns_that_cannot_divide(column: str | list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         al.write_delta(TABLES, tmp_path, partition_by=column)
     assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("in_parts", [False, True])
-def test_empty_text_cannot_divide(in_parts: bool, tmp_path: Path) -> None:
-    """Delta would give it back as null."""
-    tables = al.decode_labels([{"labelset": "", "sample_uuid": "s", "attributes": {"annotations": []}}])
-    assert tables.labels["labelset"].to_pylist() == [""]
+@pytest.mark.parametrize("text", ["", "__HIVE_DEFAULT_PARTITION__"])
+def test_text_that_stands_for_null_cannot_divide(text: str, in_parts: bool, tmp_path: Path) -> None:
+    tables = al.decode_labels([{"labelset": text, "sample_uuid": "s", "attributes": {"annotations": []}}])
+    assert tables.labels["labelset"].to_pylist() == [text]
     given: Any = iter([tables]) if in_parts else tables
-    with pytest.raises(SchemaError, match="Expected no empty text in `labelset`"):
+    with pytest.raises(SchemaError, match="Expected no text that Delta keeps as null in `labelset`"):
         al.write_delta(given, tmp_path, partition_by="labelset")
     al.write_delta(tables, tmp_path)
     assert al.read_delta(tmp_path) == tables

@@ -56,8 +56,9 @@ def test_any_release_comes_back(tmp_path_factory: pytest.TempPathFactory, docume
 def test_empty_tables_and_no_parts(tmp_path: Path) -> None:
     al.write_lance(EMPTY, tmp_path / "empty")
     assert al.read_lance(tmp_path / "empty") == EMPTY
-    al.write_lance(iter([]), tmp_path / "none")
-    assert al.read_lance(tmp_path / "none") == EMPTY
+    for mode in ("error", "overwrite"):
+        with pytest.raises(al.FetchError, match="Expected tables to write, got none"):
+            al.write_lance(iter([]), tmp_path / "none", mode=mode)  # type: ignore[arg-type]
 
 
 def test_parts_and_chosen_tables(tmp_path: Path) -> None:
@@ -203,6 +204,8 @@ def test_an_error_of_the_input_leaves_the_tables(tmp_path: Path) -> None:
 def test_other_tables_are_refused(tmp_path: Path) -> None:
     al.write_lance(EMPTY, tmp_path)
     lance.write_dataset(pa.table({"a": [1]}), str(tmp_path / "links.lance"), mode="overwrite")
+    with pytest.raises(al.SchemaError, match="Expected no column `a` - in table `links` of .* write to another place"):
+        al.write_lance(EMPTY, tmp_path, mode="overwrite")
     for mode in ("append", "upsert"):
         with pytest.raises(al.SchemaError, match="Expected column `sample_id`, got none .* in `links.lance` of"):
             al.write_lance(EMPTY, tmp_path, mode=mode)  # type: ignore[arg-type]
@@ -212,6 +215,7 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
     lance.write_dataset(newer, str(tmp_path / "links.lance"), mode="overwrite")
     with pytest.raises(al.SchemaError, match=f"Expected schema version {SCHEMA_VERSION} or older, got 99"):
         al.read_lance(tmp_path)
+    lance.write_dataset(SCHEMAS["links"].empty_table(), str(tmp_path / "links.lance"), mode="overwrite")
     al.write_lance(EMPTY, tmp_path, mode="overwrite")
     assert al.read_lance(tmp_path) == EMPTY
 
@@ -227,6 +231,9 @@ def test_wrong_arguments_and_places(tmp_path: Path) -> None:
         al.write_lance([{}], tmp_path / "a")  # type: ignore[list-item]
     with pytest.raises(al.TargetError, match="Expected Lance tables, got no `datasets.lance`"):
         al.read_lance(tmp_path / "nothing")
+    for call in (al.read_lance, lambda place: al.write_lance(EMPTY, place)):
+        with pytest.raises(al.TargetError, match="Expected a path, or a URL .* others see, got memory://a"):
+            call("memory://a")
     (tmp_path / "file").touch()
     with pytest.raises(al.TargetError, match="Expected tables that can be"):
         al.write_lance(al.decode_labels([{"annotations": []}]), tmp_path / "file")
