@@ -12,7 +12,7 @@ from arrow_labels.errors import ArrowLabelsError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_USER: Final = re.compile(r"(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
+_USER: Final = re.compile(r"(?<![a-z0-9+.-])(([a-z][a-z0-9+.-]*)://)[^/#\s]*@", re.IGNORECASE)
 _NAMED: Final = ("abfs", "abfss", "github")
 _QUERY: Final = re.compile(r"\?[^\s?=]+=\S*")
 _LEAST_SECRET: Final = 5

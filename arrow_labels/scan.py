@@ -65,7 +65,7 @@ def scan_labels(
     text of a JSON column may spell the same value in another way (``1e1`` for ``10.0``). With the column `extra`, which
     depends on all others, the table is read whole.
 
-    A filter that calls a Python function (`map_elements`) needs the package cloudpickle: Polars hands it over pickled.
+    A filter that calls a Python function (`map_elements`), and a scan that is pickled, need the package cloudpickle.
 
     This rests on an interface of Polars that is marked unstable (`polars.io.plugins.register_io_source`).
 
@@ -89,6 +89,8 @@ def scan_labels(
 
     def read(columns: Sequence[str], predicate: pl.Expr | None, n_rows: int | None) -> Iterator[pl.DataFrame]:
         keep = {} if predicate is None or n_rows is not None else _keys(table, predicate)
+        counted = () if columns else SCHEMAS[table].names[:1]  # a query that needs no column needs to know of the rows
+        columns = [*columns, *counted]
         wanted = Wanted(COLUMNS if table == "rejects" else {table: columns}, keep)
         run = reader(task_type, timestamp_unit, labelsets, wanted, on_error, batch_bytes)
         parts = run.batches(documents(resolve(reopened(), storage_options), on_error))
@@ -98,7 +100,7 @@ def scan_labels(
             if left is not None:
                 frame = frame.head(left)
                 left -= frame.height
-            yield frame if predicate is None else frame.filter(predicate)
+            yield (frame if predicate is None else frame.filter(predicate)).drop(counted)
             if left == 0:
                 return
 

@@ -142,6 +142,14 @@ def test_every_column_of_annotations_alone(task_type: str) -> None:
             assert_frame_equal(al.scan_labels(document, table).select(name).collect(), frame.select(name))
 
 
+@pytest.mark.parametrize("table", al.SCHEMAS)
+def test_rows_are_numbered_without_a_column(table: str) -> None:
+    numbers = al.scan_labels(RELEASE, table).with_row_index("place")
+    expected = whole(RELEASE, table).with_row_index("place")
+    assert_frame_equal(everywhere(numbers.select("place")), expected.select("place"))
+    assert_frame_equal(everywhere(numbers.filter(pl.col("place") < 3).select("place")), expected[:3, :1])
+
+
 def test_queries_of_two_scans() -> None:
     cuboids, frames = (al.scan_labels(RELEASE, name) for name in ("cuboids", "sample_frames"))
     key = ["sample_id", "sensor_index", "frame_index"]
