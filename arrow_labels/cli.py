@@ -163,6 +163,8 @@ def convert(
         raise typer.BadParameter(f"--incremental: expected it without {given[0]}")
     if incremental and to != "parquet":
         raise typer.BadParameter(f"--incremental: expected it with --to parquet only, got {to}")
+    if target == "-":
+        raise typer.BadParameter("TARGET: expected a folder or URL, got -: tables are several files")
     if removed != "delete" and not incremental:
         raise typer.BadParameter("--removed: expected it with --incremental only")
     try:

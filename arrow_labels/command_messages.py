@@ -33,7 +33,7 @@ _OPTIONS: Final = {
     "read_delta and write_delta take them": "--to delta and --from delta take them",
 }
 """What messages of the library call options, and what they are called here."""
-_QUERY: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
+_QUERY: Final = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*", re.IGNORECASE)
 
 
 @contextmanager
@@ -44,6 +44,8 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (al.ArrowLabelsError, al.MissingExtraError, OSError, pa.ArrowException) as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise typer.Exit(0) from None  # nobody reads any more
         # Where it was raised; what led to it may hold URLs whole.
         _LOG.debug("raised at\n%s", "".join(traceback.format_tb(error.__traceback__)).rstrip())
         message = str(error) or type(error).__name__

@@ -22,7 +22,10 @@ import signal
 
 
 class ArrowLabelsError(ValueError):
-    """The base of every error that this library raises on purpose."""
+    """The base of the errors of documents, files, targets and workers.
+
+    Not of wrong arguments, which are a plain `ValueError`, `KeyError` for the name of a table, and `MissingExtraError`.
+    """
 
 
 class DecodeError(ArrowLabelsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -21,7 +22,18 @@ _CORNERS: Final = np.column_stack(
 """Corners of a cube, ahead, left and up."""
 
 
-class PointsScalar(pa.ExtensionScalar):  # type: ignore[misc]
+class LabelScalar(pa.ExtensionScalar):  # type: ignore[misc]
+    """What the scalars have in common: NumPy takes them for the arrays that they are."""
+
+    @abstractmethod
+    def to_numpy(self) -> npt.NDArray[Any] | None:
+        """The value as an array; None for null."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self.to_numpy(), dtype)
+
+
+class PointsScalar(LabelScalar):
     """The vertices of one annotation."""
 
     def to_numpy(self) -> Floats | None:
@@ -32,7 +44,7 @@ class PointsScalar(pa.ExtensionScalar):  # type: ignore[misc]
         return found if not np.isnan(found[:, 2]).all() else found[:, :2]
 
 
-class CuboidScalar(pa.ExtensionScalar):  # type: ignore[misc]
+class CuboidScalar(LabelScalar):
     """One cuboid."""
 
     def to_numpy(self) -> Floats | None:
@@ -72,7 +84,7 @@ class CuboidScalar(pa.ExtensionScalar):  # type: ignore[misc]
         return corners
 
 
-class RleScalar(pa.ExtensionScalar):  # type: ignore[misc]
+class RleScalar(LabelScalar):
     """One mask as run lengths."""
 
     def to_numpy(self) -> Mask | None:
@@ -86,7 +98,7 @@ class RleScalar(pa.ExtensionScalar):  # type: ignore[misc]
         return rle_to_mask(self.value) if self.is_valid else None
 
 
-class PointIdsScalar(pa.ExtensionScalar):  # type: ignore[misc]
+class PointIdsScalar(LabelScalar):
     """The id of each point of one point cloud."""
 
     def to_numpy(self) -> npt.NDArray[np.int32] | None:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
 from arrow_labels.errors import MissingExtraError, SchemaError
@@ -22,7 +23,7 @@ _RING: Final = 4
 """Fewest coordinates of a closed ring."""
 
 
-def to_geoarrow(vectors: pa.Table, *, boxes: Literal["box", "polygon"] = "box") -> dict[str, pa.Table]:
+def to_geoarrow(vectors: pa.Table | pl.DataFrame, *, boxes: Literal["box", "polygon"] = "box") -> dict[str, pa.Table]:
     """Vectors as GeoArrow geometries, a table for each kind of geometry.
 
     Polygons are closed: their first vertex comes again at the end. Boxes are those of `labels.bounds`, so corners that
@@ -30,7 +31,7 @@ def to_geoarrow(vectors: pa.Table, *, boxes: Literal["box", "polygon"] = "box") 
 
     Parameters
     ----------
-    vectors : pa.Table
+    vectors : pa.Table or pl.DataFrame
         The table `vectors`, or rows of it; at least the columns type and points.
     boxes : {"box", "polygon"}
         What a bbox becomes: a GeoArrow box, or a rectangle among the polygons, for what knows no boxes (geopandas).
@@ -69,6 +70,10 @@ def to_geoarrow(vectors: pa.Table, *, boxes: Literal["box", "polygon"] = "box") 
     import pyarrow.compute as pc
 
     stored = to_storage(vectors)
+    if not isinstance(stored, pa.Table):
+        if not hasattr(stored, "to_arrow"):
+            raise SchemaError(f"Expected a pyarrow table or a Polars DataFrame, got `{type(vectors).__name__}`")
+        stored = stored.to_arrow(compat_level=pl.CompatLevel.oldest())
     for name, type_ in (("type", pa.string()), ("points", pa.list_(POINT))):
         if name not in stored.column_names:
             raise SchemaError(f"Expected column `{name}`, got {', '.join(stored.column_names)}")

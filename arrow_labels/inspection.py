@@ -114,6 +114,8 @@ def inspect_labels(
     """
     parts: Iterable[LabelTables]
     if isinstance(source, LabelTables):
+        if labelsets is not None:
+            raise ValueError("labelsets: expected none with LabelTables, which are counted whole")
         parts = [source]
     else:
         parts = iter_labels(

@@ -100,6 +100,9 @@ class LabelTables:
         table: pa.Table = getattr(self, name)
         return table
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
     def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
         return ((name, self[name]) for name in self.names)
 

@@ -522,7 +522,19 @@ def test_standard_input_and_output(tmp_path: Path) -> None:
     with back.open("wb") as file:
         subprocess.run(command("restore", "tables", "-"), stdout=file, check=True, cwd=tmp_path)
     assert back.read_bytes() == restored
+    with subprocess.Popen(
+        command("restore", "tables", "-"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.read(10) == restored[:10]
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 0
     assert {item.name for item in tmp_path.iterdir()} == {"tables", "back.json"}
+    refused = subprocess.run(command("convert", DRIVE, "-"), capture_output=True, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert b"expected a folder or URL" in refused.stderr
 
 
 def test_a_reader_that_hangs_up_is_no_error() -> None:

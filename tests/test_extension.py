@@ -172,6 +172,7 @@ def test_cuboids_become_numbers_and_corners() -> None:
     expected = pl.DataFrame(TABLES.cuboids).labels.corners()["corners"].to_list()
     for scalar, row, corners in zip(view["cuboid"], stored, expected, strict=True):
         np.testing.assert_array_equal(scalar.to_numpy(), [np.nan if v is None else v for v in row.values()])
+        np.testing.assert_array_equal(np.asarray(scalar, np.float32), scalar.to_numpy().astype(np.float32))
         np.testing.assert_allclose(scalar.corners(), [list(corner.values()) for corner in corners], atol=1e-12)
 
 

@@ -54,6 +54,11 @@ def expected(row: dict[str, Any]) -> Any:
 def test_geometries_are_those_of_shapely(task_type: str) -> None:
     vectors = al.decode_labels([release(task_type, samples=2, frames=4)]).vectors
     assert vectors.num_rows > 0
+    frame = pl.from_arrow(vectors)
+    assert isinstance(frame, pl.DataFrame)
+    assert {kind: rows.num_rows for kind, rows in al.to_geoarrow(frame).items()} == {
+        kind: rows.num_rows for kind, rows in al.to_geoarrow(vectors).items()
+    }
     for type_, kind in KINDS.items():
         rows = [row for row in vectors.to_pylist() if row["type"] == type_]
         options = {"boxes": "polygon"} if type_ == "bbox" else {}
@@ -181,6 +186,8 @@ def test_views_and_slices_are_taken() -> None:
 def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="boxes: expected 'box' or 'polygon', got 'wkb'"):
         al.to_geoarrow(TABLES.vectors, boxes="wkb")  # type: ignore[arg-type]
+    with pytest.raises(al.SchemaError, match="Expected a pyarrow table or a Polars DataFrame, got `LazyFrame`"):
+        al.to_geoarrow(pl.LazyFrame())  # type: ignore[arg-type]
     with pytest.raises(al.SchemaError, match="Expected column `points`, got sample_id"):
         al.to_geoarrow(TABLES.cuboids)
     with pytest.raises(al.SchemaError, match="Expected column `points` of type .*, got `int64`"):

@@ -159,6 +159,8 @@ def test_counts_of_the_test_data(name: str) -> None:
 def test_tables_are_a_source_too() -> None:
     document = release("multisensor-sequence", samples=2, frames=4)
     check(inspect_labels(al.read_labels(document)), document)
+    with pytest.raises(ValueError, match="labelsets: expected none with LabelTables"):
+        inspect_labels(al.read_labels(document), labelsets=["ground-truth"])
 
 
 def same(a: dict[str, pl.DataFrame], b: dict[str, pl.DataFrame]) -> bool:

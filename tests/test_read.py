@@ -310,6 +310,10 @@ NOTHING: dict[str, tuple[Callable[[Path], Any], str]] = {
         "Expected labels, got a folder of tables - at ",
     ),
     "empty text": (lambda _: "", "Expected a path or URL, got an empty text"),
+    "JSON text": (
+        lambda _: '{"annotations": []}',
+        "Expected a path or URL, got JSON text, '{\"annotations\": []}' …",
+    ),
     "protocol": (lambda _: "nowhere://a.json", "Expected a URL that fsspec can open, got Protocol not known"),
     "type": (lambda _: 3, "Expected a path, URL, glob, open binary file, bytes, dict or pydantic model"),
 }

@@ -18,6 +18,8 @@ def test_access(tables: al.LabelTables) -> None:
     assert tables.names == tuple(al.SCHEMAS)
     assert tables["cuboids"] is tables.cuboids
     assert dict(tables).keys() == al.SCHEMAS.keys()
+    assert "cuboids" in tables
+    assert "boxes" not in tables
     assert tables.nbytes == sum(table.nbytes for _, table in tables)
     with pytest.raises(KeyError, match="Expected one of datasets"):
         tables["boxes"]

@@ -65,7 +65,7 @@ def read_labels(
     task_type, timestamp_unit, labelsets, storage_options, on_error, masks, mask_options
         As in `arrow_labels.read_labels`. What fails with ``on_error="collect"`` is in the table `rejects`.
     part_bytes : int
-        JSON of one task, at most. Tasks are smaller where there would be fewer than four for each core.
+        JSON of one task, at most. Tasks are smaller, down to 4 MiB, where there would be fewer than four for each core.
     read_options
         Other options of `ray.data.read_datasource`, such as `concurrency`, and `override_num_blocks` for more tasks.
 

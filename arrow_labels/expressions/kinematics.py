@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Final
 
 import polars as pl
@@ -83,7 +84,7 @@ def kinematics(
     [None, None, 50.0]
     """
     for name, value in (("timestamp_unit", timestamp_unit), ("fps", fps)):
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value) and value > 0):
             raise ValueError(f"{name}: expected a positive number, got {value!r}")
     frame = storage(frame)
     schema = require(frame, {**LABEL, **FRAME, **dict.fromkeys(POSITION, "number")})

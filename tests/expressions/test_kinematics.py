@@ -238,6 +238,8 @@ def test_wrong_input() -> None:
         for value in (0, -1, math.inf, math.nan):
             with pytest.raises(ValueError, match=rf"{name}: expected a positive number, got "):
                 kinematics(rows, poses, **{name: value})
+    with pytest.raises(ValueError, match="timestamp_unit: expected a positive number, got 'ns'"):
+        kinematics(rows, poses, timestamp_unit="ns")  # type: ignore[arg-type]
 
 
 def test_the_plan_streams() -> None:
