@@ -1,6 +1,7 @@
 """The package as a whole: layers, names, and what an import costs."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -268,8 +269,24 @@ def test_public_names() -> None:
     assert all(getattr(al, name).__doc__ for name in al.__all__ if callable(getattr(al, name)))
 
 
+def test_all_names_are_imported_when_they_are_used_first() -> None:
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    found = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    named = {alias.name: node.module for node in found for alias in node.names}
+    assert {name for name, module in named.items() if module is not None} == set(al.__all__)
+    assert all(
+        getattr(al, name) is getattr(importlib.import_module(f"arrow_labels.{home}"), name) if home else True
+        for name, home in named.items()
+    )
+    assert {home or name for name, home in named.items()} <= set(LAYERS[: LAYERS.index("")])
+    assert set(al.__all__) <= set(dir(al))
+
+
 NOT_AT_ONCE = (
     "PIL",
+    "fsspec",
+    "numpy",
+    "pyarrow",
     "tenacity",
     "pycocotools",
     "skimage",

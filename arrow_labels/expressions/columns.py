@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import polars as pl
-import pyarrow as pa
 
 from arrow_labels.errors import SchemaError
 
-Frame: TypeAlias = pl.LazyFrame | pl.DataFrame | pa.Table
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Frame: TypeAlias = "pl.LazyFrame | pl.DataFrame | pa.Table"
 Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "points"]
 
 LABEL: Final[dict[str, Kind]] = {"sample_id": "text", "labelset": "text", "sensor_index": "integer"}
@@ -33,11 +35,13 @@ _EXPECTED: Final[dict[Kind, str]] = {
 
 def lazy(frame: Frame) -> pl.LazyFrame:
     """A frame or table as a LazyFrame whose extension columns are their storage."""
-    if isinstance(frame, pa.Table):
-        frame = pl.DataFrame(pl.from_arrow(frame))
-    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+    if isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        return storage(frame.lazy())
+    import pyarrow as pa  # a fifth of the time of an import of the package, if it were at the top
+
+    if not isinstance(frame, pa.Table):
         raise SchemaError(f"Expected a Polars frame or a pyarrow table, got `{type(frame).__name__}`")
-    return storage(frame.lazy())
+    return storage(pl.DataFrame(pl.from_arrow(frame)).lazy())
 
 
 def storage(frame: pl.LazyFrame) -> pl.LazyFrame:

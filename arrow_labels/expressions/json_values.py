@@ -15,8 +15,6 @@ import msgspec
 import polars as pl
 from msgspec import Raw
 
-from arrow_labels.decode.columns import json_column
-
 Wanted: TypeAlias = tuple[str, pl.DataType | None]
 """The name of a member, and the type of its column; None for the member's JSON text."""
 
@@ -80,6 +78,8 @@ def _object(text: str) -> dict[str, Raw]:
 
 def _column(raws: list[Raw], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None or dtype == pl.String:
+        from arrow_labels.decode.columns import json_column  # brings pyarrow, and an import of the package shall not
+
         texts = pl.Series(json_column(raws), dtype=pl.String)
         return texts if dtype is None else pl.Series([_unquoted(text) for text in texts], dtype=pl.String)
     type_ = _json_type(dtype)
