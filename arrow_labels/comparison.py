@@ -10,7 +10,7 @@ import polars as pl
 
 from arrow_labels.matching import KINDS, by_identity, by_overlap, with_overlap
 from arrow_labels.schema import FRAME_KEY, LABEL_KEY
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, expect_tables
 
 Match: TypeAlias = Literal["id", "overlap"]
 
@@ -78,6 +78,8 @@ def compare_labels(
 
     Raises
     ------
+    SchemaError
+        `a` or `b` is something else than `LabelTables`.
     ValueError
         `match` is not one of the two, or `labelsets` not two names.
 
@@ -100,7 +102,7 @@ def compare_labels(
         raise ValueError(f"match: expected 'id' or 'overlap', got {match!r}")
     if labelsets is not None and (isinstance(labelsets, str) or len(labelsets) != 2):
         raise ValueError(f"labelsets: expected a name of a and one of b, got {labelsets!r}")
-    a, b = (_of_labelset(tables, labelsets, place) for place, tables in enumerate((a, b)))
+    a, b = (_of_labelset(expect_tables(tables), labelsets, place) for place, tables in enumerate((a, b)))
     found = [_annotations(a, b, kind, match) for kind in KINDS]
     annotations = pl.concat(found).sort(*FRAME_KEY, "annotation_index", "annotation_index_other", nulls_last=True)
     return Comparison(

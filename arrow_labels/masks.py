@@ -36,7 +36,7 @@ from arrow_labels.mask_rows import (
     other_sizes,
 )
 from arrow_labels.redaction import shown
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, expect_tables
 
 _LOG: Final = logging.getLogger(__name__)
 MAX_BYTES: Final = 64 << 20
@@ -104,6 +104,8 @@ def read_masks(
 
     Raises
     ------
+    SchemaError
+        These are no `LabelTables`.
     FetchError
         A bitmap cannot be fetched, or its URL leads where documents may not.
     BitmapError
@@ -121,7 +123,7 @@ def read_masks(
     [{'id': 7, 'area': 3, 'xmin': 0, 'ymin': 0, 'xmax': 2, 'ymax': 2}]
     """
     _check(columns, concurrency, retries, timeout, protocols, on_error)
-    if tables.frames["bitmap_url"].null_count == tables.frames.num_rows:
+    if expect_tables(tables).frames["bitmap_url"].null_count == tables.frames.num_rows:
         return tables
     columns = [name for name in COLUMNS if name in columns]
     frames, places = _places(tables, protocols, storage_options, None if base is None else os.fspath(base))

@@ -164,7 +164,7 @@ def iter_labels(
         workers=workers if changes is None else 1,
         changes=changes,
     )
-    yield from prepared(job, progress)
+    return prepared(job, progress)
 
 
 class Prepared(NamedTuple):

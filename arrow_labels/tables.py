@@ -138,11 +138,16 @@ class LabelTables:
         Returns
         -------
         LabelTables
+
+        Raises
+        ------
+        SchemaError
+            A part is something else.
         """
         parts = list(parts)
         if not parts:
             return cls()
-        return cls(**{name: pa.concat_tables([part[name] for part in parts]) for name in SCHEMAS})
+        return cls(**{name: pa.concat_tables([expect_tables(part)[name] for part in parts]) for name in SCHEMAS})
 
     @classmethod
     def from_batches(cls, batches: Iterable[Mapping[str, pa.RecordBatch]]) -> LabelTables:
@@ -152,6 +157,43 @@ class LabelTables:
             for name, piece in batch.items():
                 pieces[name].append(piece)
         return cls(**{name: pa.Table.from_batches(found, SCHEMAS[name]) for name, found in pieces.items() if found})
+
+
+def expect_tables(given: object) -> LabelTables:
+    """What is given, if it is `LabelTables`.
+
+    Raises
+    ------
+    SchemaError
+        It is something else.
+
+    Examples
+    --------
+    >>> expect_tables("release.json")
+    Traceback (most recent call last):
+    ...
+    arrow_labels.errors.SchemaError: Expected `LabelTables`, got `str`
+    """
+    if not isinstance(given, LabelTables):
+        raise SchemaError(f"Expected `LabelTables`, got `{type(given).__name__}`")
+    return given
+
+
+def each_of(tables: LabelTables | Iterable[LabelTables]) -> Iterator[LabelTables]:
+    """`LabelTables`, or parts of them, one after the other.
+
+    Raises
+    ------
+    SchemaError
+        It is something else, or a part is.
+    """
+    if isinstance(tables, LabelTables):
+        yield tables
+        return
+    if not isinstance(tables, Iterable):
+        raise SchemaError(f"Expected `LabelTables`, or an iterable of them, got `{type(tables).__name__}`")
+    for part in tables:
+        yield expect_tables(part)
 
 
 def _compared(table: pa.Table) -> pa.Table:

@@ -402,5 +402,5 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("options", "message"), OPTIONS.values(), ids=OPTIONS)
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=".") as error:
-        list(al.iter_labels(LABEL, **options))
+        al.iter_labels(LABEL, **options)
     assert str(error.value).startswith(message)

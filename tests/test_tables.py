@@ -1,4 +1,6 @@
 import dataclasses
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,6 +27,32 @@ def test_access(tables: al.LabelTables) -> None:
         tables["boxes"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         tables.cuboids = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("given", ["release.json", None, ["release.json"], 3])
+@pytest.mark.parametrize(
+    "call",
+    [
+        al.check_labels,
+        al.encode_labels,
+        al.read_masks,
+        lambda given: al.compare_labels(al.LabelTables(), given),
+        lambda given: al.to_datasets(given, "cuboids"),
+        lambda given: al.write_parquet(given, "memory://wrong"),
+        lambda given: al.write_release(given, "memory://wrong.json"),
+    ],
+)
+def test_what_is_no_tables_is_refused(call: Any, given: Any) -> None:
+    with pytest.raises(al.SchemaError, match="Expected `LabelTables`.*, got `(str|NoneType|list|int)`"):
+        call(given)
+
+
+@pytest.mark.parametrize("given", ["release.json", None])
+@pytest.mark.parametrize("write", [al.write_delta, partial(al.write_delta, partition_by=["labelset"]), al.write_lance])
+def test_a_lake_refuses_what_is_no_tables(write: Any, given: Any, tmp_path: Path) -> None:
+    with pytest.raises(al.SchemaError, match="Expected `LabelTables`.*, got `(str|NoneType)`"):
+        write(given, tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
 
 
 def test_concat(tables: al.LabelTables) -> None:

@@ -18,7 +18,7 @@ from arrow_labels.checks.found import LONGEST
 from arrow_labels.checks.parts import parts
 from arrow_labels.checks.rows import Rows
 from arrow_labels.schema import FRAME_KEY, SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, expect_tables
 
 
 class Rule(NamedTuple):
@@ -110,6 +110,8 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
 
     Raises
     ------
+    SchemaError
+        These are no `LabelTables`.
     ValueError
         A name in `rules` is no rule.
 
@@ -134,7 +136,7 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
     if unknown:
         raise ValueError(f"rules: expected names out of {', '.join(RULES)}, got {', '.join(map(repr, unknown))}")
     found: dict[str, list[pl.DataFrame]] = {name: [] for name in chosen}
-    for part in parts(tables):
+    for part in parts(expect_tables(tables)):
         _check(Rows(part), [name for name in chosen if name not in _WHOLE], found)
     _check(Rows(tables), [name for name in chosen if name in _WHOLE], found)
     return pl.concat([_none(), *(each for name in chosen for each in found[name])])

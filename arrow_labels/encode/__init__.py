@@ -30,7 +30,7 @@ from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.redaction import hides_options, reason, shown
 from arrow_labels.sources import file_system, suffixes
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, each_of, expect_tables
 from arrow_labels.wire import decode_json, encode_json
 
 _LOG: Final = logging.getLogger(__name__)
@@ -57,9 +57,10 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     Raises
     ------
     SchemaError
-        A key is null or stands twice, a number is NaN or infinite, or a JSON column holds text that is no JSON, is
-        nested too deeply, or has a number that no float64 holds. Or a frame has no place in its label: an index is
-        negative, no sensor has it, or more than 200,000 frames and sensors of a label are there without a row.
+        These are no `LabelTables`. A key is null or stands twice, a number is NaN or infinite, or a JSON column holds
+        text that is no JSON, is nested too deeply, or has a number that no float64 holds. Or a frame has no place in
+        its label: an index is negative, no sensor has it, or more than 200,000 frames and sensors of a label are
+        there without a row.
 
     Examples
     --------
@@ -69,7 +70,10 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
     ...     print(sample_id, labelset, attributes == label)
     0 ground-truth True
     """
-    ordered = ordered_labels(tables)
+    return _encoded(ordered_labels(expect_tables(tables)))
+
+
+def _encoded(ordered: OrderedLabels) -> Iterator[tuple[str, str, Any]]:
     with _readable_json():
         for batch in ordered.batches():
             for row, label in ordered.encode(batch):
@@ -125,7 +129,7 @@ def write_release(
     >>> al.read_labels("memory://release.json").samples["sample_id"].to_pylist()
     ['a']
     """
-    header, parts = _header(iter([tables] if isinstance(tables, LabelTables) else tables), dataset)
+    header, parts = _header(each_of(tables), dataset)
     mark = secrets.token_hex(16)
     inner = header.get("dataset")
     if isinstance(inner, dict) and "samples" in inner:
@@ -242,8 +246,6 @@ def _header(parts: Iterator[LabelTables], dataset: str | None) -> tuple[dict[str
 
 def _releases(part: LabelTables, dataset: str | None) -> list[dict[str, Any]]:
     """The rows of `datasets`, or that which is chosen; not more than one."""
-    if not isinstance(part, LabelTables):
-        raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
     releases: list[dict[str, Any]] = part.datasets.to_pylist()
     if dataset is not None:
         releases = [row for row in releases if row["dataset"] == dataset]

@@ -15,7 +15,7 @@ import pyarrow as pa
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.redaction import hides_options, shown
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.tables import LabelTables, chosen_tables
+from arrow_labels.tables import LabelTables, chosen_tables, each_of
 from arrow_labels.write.delta_tables import (
     Place,
     as_target_error,
@@ -207,7 +207,7 @@ def _divisible(tables: LabelTables | Iterable[LabelTables], by: list[str]) -> La
         return tables
     if isinstance(tables, LabelTables):
         return _without_null_texts(tables, by)
-    return (_without_null_texts(part, by) for part in tables)
+    return (_without_null_texts(part, by) for part in each_of(tables))
 
 
 def _without_null_texts(part: LabelTables, by: list[str]) -> LabelTables:

@@ -13,7 +13,7 @@ from arrow_labels.errors import FetchError, MissingExtraError
 from arrow_labels.locate import PROTOCOLS, home, locate
 from arrow_labels.redaction import shown
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, expect_tables
 
 if TYPE_CHECKING:
     import datasets
@@ -62,6 +62,8 @@ def to_datasets(
 
     Raises
     ------
+    SchemaError
+        These are no `LabelTables`.
     KeyError
         There is no such table.
     FetchError
@@ -84,7 +86,7 @@ def to_datasets(
         import datasets
     except ImportError:
         raise MissingExtraError("datasets", extra="datasets") from None
-    rows = tables[table]
+    rows = expect_tables(tables)[table]
     if images and table in _IMAGES:
         if isinstance(protocols, str):
             raise ValueError(f"protocols: expected a collection of names, got the text {protocols!r}")

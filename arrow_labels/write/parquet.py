@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from arrow_labels.redaction import hides_options
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, each_of
 from arrow_labels.write.folder import (
     Folder,
     Manifest,
@@ -101,7 +101,7 @@ def write_parquet(
     True
     """
     limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
-    parts = [tables] if isinstance(tables, LabelTables) else tables
+    parts = each_of(tables)
     write = partial(write_part, parts, limits=limits, codec=codec)
     put(write, target, storage_options, mode, removed, limits, codec)
 

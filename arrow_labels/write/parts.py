@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from arrow_labels.errors import SchemaError, TargetError
+from arrow_labels.errors import TargetError
 from arrow_labels.redaction import reason
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.tables import LabelTables
@@ -112,8 +112,6 @@ def row_groups(parts: Iterable[LabelTables], limits: Limits) -> Iterator[tuple[s
         return name, group
 
     for part in parts:
-        if not isinstance(part, LabelTables):
-            raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
         for name, batch in ((name, batch) for name, table in part for batch in table.to_batches()):
             done = 0
             while done < batch.num_rows:

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from arrow_labels.errors import FetchError, SchemaError
+from arrow_labels.errors import FetchError
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.tables import LabelTables
+from arrow_labels.tables import LabelTables, each_of
 from arrow_labels.write.merge_keys import Keys, merge_keys
 
 _SHOWN: Final = 3
@@ -49,9 +49,7 @@ def passing(tables: LabelTables | Iterable[LabelTables], passed: Passed, *, keys
         There is no part.
     """
     part = None
-    for part in [tables] if isinstance(tables, LabelTables) else tables:
-        if not isinstance(part, LabelTables):
-            raise SchemaError(f"Expected `LabelTables`, got `{type(part).__name__}`")
+    for part in each_of(tables):
         for name, table in part:
             passed.rows[name] += table.num_rows
             if "source" in table.column_names:
