@@ -9,7 +9,7 @@ import polars as pl
 
 from arrow_labels.checks import check_labels
 from arrow_labels.checks.found import worded
-from arrow_labels.formats import folder_format, read_tables
+from arrow_labels.formats import tables_at
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels
 from arrow_labels.redaction import shown
@@ -32,9 +32,8 @@ def tables_of(
     progress: Progress | None,
 ) -> LabelTables:
     """Labels of files, or the tables of a folder that `convert` wrote."""
-    if len(sources) == 1 and (of := folder_format(sources[0], storage_options)) is not None:
-        found = read_tables(sources[0], of, storage_options=storage_options, lake_options=None)
-        tables = _of_labelsets(found, labelsets)
+    tables = tables_at(sources, labelsets, storage_options)
+    if tables is not None:
         return read_masks(tables, storage_options=storage_options, on_error="collect") if masks else tables
     parts = iter_labels(
         list(sources),
@@ -45,18 +44,6 @@ def tables_of(
         progress=progress,
     )
     return LabelTables.concat(parts)
-
-
-def _of_labelsets(tables: LabelTables, labelsets: Collection[str] | None) -> LabelTables:
-    if labelsets is None:
-        return tables
-    chosen = {
-        name: table.filter(pl.Series(table["labelset"]).is_in(list(labelsets)).fill_null(False).to_arrow())
-        if "labelset" in table.column_names
-        else table
-        for name, table in tables
-    }
-    return LabelTables(**chosen)
 
 
 def findings_of(tables: LabelTables, rules: Collection[str] | None) -> pl.DataFrame:

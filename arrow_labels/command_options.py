@@ -70,6 +70,15 @@ Verbose = Annotated[
         callback=print_log,
     ),
 ]
+SourcesOrTables = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help="Files, folders, globs or URLs of label JSON, - for standard input, or a folder that `convert` wrote.",
+        show_default=False,
+        callback=given_sources,
+    ),
+]
 Sources = Annotated[
     list[str],
     typer.Argument(

@@ -6,6 +6,7 @@ A large document is memory-mapped, from where it lies if that is a local file, e
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import itertools
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, Final, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from arrow_labels.decode import Document, to_bytes
@@ -49,6 +51,10 @@ COMPRESS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
     ".zst": lambda file: pa.CompressedOutputStream(file, "zstd"),
 }
 """What writes what `DECOMPRESS` reads."""
+_MAGIC: Final = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\x00": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+"""How compressed files begin; no JSON does."""
+_ARCHIVE: Final = b"PK\x03\x04"
+_MAGIC_BYTES: Final = 8
 
 
 @contextmanager
@@ -59,12 +65,45 @@ def content(file: File) -> Iterator[Any]:
 
 
 def lines(
-    file: File, stream: Iterable[bytes], first: int = 1, check: Callable[[], None] | None = None
+    name: str, below: str, stream: Iterable[bytes], first: int = 1, check: Callable[[], None] | None = None
 ) -> Iterator[Document]:
     """The documents of a stream of lines; `first` is the number of the first."""
     for number, line in enumerate(stream, first):
-        if line.strip():
-            yield Document(f"{file.name}:{number}", f"{file.below}:{number}", to_bytes(line, file.name), check)
+        if line.removeprefix(codecs.BOM_UTF8).strip():
+            yield Document(f"{name}:{number}", f"{below}:{number}", to_bytes(line, name), check)
+
+
+def told_by_content(name: str, below: str, data: bytes | memoryview, are_lines: bool = False) -> Iterator[Document]:
+    """The documents of a stream, for which no suffix speaks: it may be compressed, or have a document a line.
+
+    Raises
+    ------
+    FetchError
+        It is an archive.
+    """
+    start = bytes(data[:_MAGIC_BYTES])
+    if start.startswith(_ARCHIVE):
+        raise FetchError(f"Expected JSON, got a zip archive - at {name}: give its path instead")
+    found = next((DECOMPRESS[suffix] for magic, suffix in _MAGIC.items() if start.startswith(magic)), None)
+    if found is not None:
+        with found(pa.BufferReader(data)) as stream:
+            data = load(stream)
+    if are_lines or _has_lines(data):
+        yield from lines(name, below, io.BufferedReader(pa.BufferReader(data)))
+    else:
+        yield Document(name, below, to_bytes(data, name))
+
+
+def _has_lines(data: bytes | memoryview) -> bool:
+    """Whether the first line is JSON by itself, and not all: so one document cannot be written."""
+    line, _, rest = bytes(data[:IN_MEMORY]).removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
+    if not rest.strip() and len(data) <= IN_MEMORY:
+        return False
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 class Stamp(NamedTuple):

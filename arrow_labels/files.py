@@ -9,6 +9,7 @@ import io
 import itertools
 import logging
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -18,13 +19,13 @@ from zipfile import ZipFile
 
 from fsspec.implementations.local import LocalFileSystem
 
-from arrow_labels.contents import DECOMPRESS, IN_MEMORY, LINES, lines, load, mapped, stamp, unchanged
+from arrow_labels.contents import DECOMPRESS, IN_MEMORY, LINES, lines, load, mapped, stamp, told_by_content, unchanged
 from arrow_labels.decode import Document, OnError, to_bytes
 from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
 from arrow_labels.redaction import reason
-from arrow_labels.sources import File, file_at, is_of_labels, refuse_ways_out, unicode
+from arrow_labels.sources import STREAM, File, file_at, is_of_labels, refuse_ways_out, suffixes, unicode
 
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
@@ -83,8 +84,10 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
         name = unicode(given) if isinstance(given, str) else f"<document {place}>"
     _LOG.debug("reading %s", name)
     try:
-        if not isinstance(item, File):
-            yield Document(name, place, to_bytes(load(item) if hasattr(item, "read") else item, name))
+        if not isinstance(item, File) and hasattr(item, "read"):
+            yield from told_by_content(name, place, load(item), suffixes(name)[0] in LINES)
+        elif not isinstance(item, File):
+            yield Document(name, place, to_bytes(item, name))
         elif isinstance(fetched, ArrowLabelsError):
             yield Document(name, place, FetchError(f"{fetched} - at {name}"))
         elif fetched is not None:
@@ -116,7 +119,7 @@ def _read_at_once(file: File) -> bytes | None:
 
     None if it is none of these, or not as long as it was when it was listed. A pipe seems to be empty.
     """
-    if not file.size or file.size > IN_MEMORY or file.compression or file.kind in (".zip", *LINES):
+    if not file.size or file.size > IN_MEMORY or file.compression or file.kind in (".zip", STREAM, *LINES):
         return None
     descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
@@ -134,12 +137,16 @@ def _content(opened: Any, file: File) -> Iterator[Document]:
         return
     check = partial(unchanged, opened, stamp(opened), file.name)
     if file.kind in LINES:
-        yield from lines(file, stream, 1, check)
+        yield from lines(file.name, file.below, stream, 1, check)
     elif isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
-        large = os.fstat(stream.fileno()).st_size > IN_MEMORY
-        data = mapped(stream) if large else stream.read()
+        about = os.fstat(stream.fileno())
+        is_mapped = stat.S_ISREG(about.st_mode) and about.st_size > IN_MEMORY
+        data = mapped(stream) if is_mapped else load(stream)
         check()
-        yield Document(file.name, file.below, to_bytes(data, file.name), check if large else None)
+        if file.kind == STREAM:
+            yield from told_by_content(file.name, file.below, data)
+        else:
+            yield Document(file.name, file.below, to_bytes(data, file.name), check if is_mapped else None)
     else:
         data = load(stream)
         check()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from arrow_labels.errors import MissingExtraError, TargetError
 from arrow_labels.read import iter_labels
@@ -121,6 +124,24 @@ def folder_format(place: str, storage_options: dict[str, Any] | None) -> Format 
     """The format of the folder of tables at a place; None if there is none."""
     fs, path = file_system(place, storage_options)
     return next((of for mark, of in _MARKS.items() if fs.exists(f"{path.rstrip('/')}/{mark}")), None)
+
+
+def tables_at(
+    sources: Sequence[str], labelsets: Collection[str] | None, storage_options: dict[str, Any] | None
+) -> LabelTables | None:
+    """The tables of some labelsets, if the one source is a folder that `convert_to` wrote; None if it is not."""
+    if len(sources) != 1 or (of := folder_format(sources[0], storage_options)) is None:
+        return None
+    found = read_tables(sources[0], of, storage_options=storage_options, lake_options=None)
+    if labelsets is None:
+        return found
+    chosen = pa.array(labelsets, pa.string())
+    return LabelTables(
+        **{
+            name: table.filter(pc.is_in(table["labelset"], chosen)) if "labelset" in table.column_names else table
+            for name, table in found
+        }
+    )
 
 
 def _known_catalogs() -> Sequence[str]:

@@ -26,7 +26,7 @@ from arrow_labels.division import divide_release
 from arrow_labels.errors import ArrowLabelsError, FetchError
 from arrow_labels.files import documents
 from arrow_labels.schema import GROUND_TRUTH
-from arrow_labels.sources import File, resolve
+from arrow_labels.sources import STREAM, File, resolve
 from arrow_labels.spans import Files, Lines, Span
 from arrow_labels.wire import Dataset, Release, encode_json
 
@@ -86,7 +86,7 @@ def items_of(source: Any, storage_options: dict[str, Any] | None) -> list[tuple[
         The source holds no document, or an open file, which other processes cannot read.
     """
     items = list(resolve(source, storage_options))
-    if any(hasattr(item, "read") for item in items):
+    if any(hasattr(item, "read") or (isinstance(item, File) and item.kind == STREAM) for item in items):
         raise FetchError("Expected paths, URLs or documents, which other processes can read, got an open file")
     return list(enumerate(items))
 
@@ -137,7 +137,7 @@ def _of_lines(file: File, place: int, piece_bytes: int) -> list[Piece]:
         while kept := stream.readlines(piece_bytes):
             size, run = sum(map(len, kept)), _reader()
             span = Lines(file, place, found, begin, begin + size, first)
-            pieces.append(_named(span, size, run.records(lines(file, kept, first)), run))
+            pieces.append(_named(span, size, run.records(lines(file.name, file.below, kept, first)), run))
             begin, first = begin + size, first + len(kept)
     return pieces
 

@@ -46,8 +46,8 @@ def read_labels(
     ----------
     source : str, path, file, bytes, dict, pydantic model, or a list of those
         Path, URL of any fsspec file system, glob, or folder; `.json`, `.jsonl` and `.ndjson` files, also compressed
-        (`.gz`, `.zst`, `.bz2`, `.xz`) or in a `.zip`; an open binary file; or documents that are in memory. Hidden
-        files of folders and archives are passed over.
+        (`.gz`, `.zst`, `.bz2`, `.xz`) or in a `.zip`; an open binary file, compressed or a document a line if it
+        looks so; or documents that are in memory. Hidden files of folders and archives are passed over.
     task_type, timestamp_unit, labelsets, tables, on_error
         As in `decode_labels`.
     storage_options : dict, optional

@@ -45,13 +45,16 @@ MANIFEST: Final = "_arrow_labels.json"
 DELTA_LOG: Final = "labels/_delta_log"
 LANCE_LABELS: Final = "labels.lance"
 """What a folder of Delta tables has, and one of Lance datasets."""
+STREAM: Final = "-"
+"""The kind of what has no suffix and is no file on a disk: a pipe, a device, or a number of an open file."""
+_STREAMS: Final = tuple(map(Path, ("/dev", "/dev/fd", "/proc/self/fd")))
 
 
 class File(NamedTuple):
     """A file of labels: where it is, its name to people, its path below the source without suffixes, its size if known.
 
-    `kind` and `compression` are its suffixes. `version` is another number once it is written to; None where its file
-    system does not say.
+    `kind` and `compression` are its suffixes; the kind `STREAM` can be read once, and by this process only. `version`
+    is another number once it is written to; None where its file system does not say.
     """
 
     fs: fsspec.AbstractFileSystem
@@ -143,7 +146,9 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
         got = reason(error, fs.storage_options)
         raise FetchError(f"Expected a source that can be read, got {got} - at {shown(url)}") from None
     if about is not None and about["type"] != "directory":
-        yield file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"), _version(about))
+        file = file_at(fs, path, shown(url), shown(path).rpartition("/")[2], about.get("size"), _version(about))
+        is_local = isinstance(fs, LocalFileSystem)
+        yield file._replace(kind=STREAM) if is_local and not file.kind and is_stream(Path(path)) else file
         return
     if about is None and not has_magic(shown(path)):
         raise FetchError(f"Expected a file, folder or glob, got {_instead(answer, url)} - at {shown(url)}")
@@ -217,6 +222,11 @@ def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
     if isinstance(fs, LocalFileSystem):
         return str if Path(url).is_absolute() or "://" in url else os.path.relpath
     return lambda path: shown(fs.unstrip_protocol(path))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a local path is a pipe, a device, or a name of an open file: nothing may take its place."""
+    return path.parent in _STREAMS or (path.exists() and not path.is_file())
 
 
 def _version(about: dict[str, Any]) -> int | None:

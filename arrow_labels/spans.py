@@ -100,7 +100,8 @@ def records(run: Reader, span: Span, on_error: OnError) -> Iterator[Record | Row
         check()
         if isinstance(span, Lines):
             stream.seek(span.begin - base)
-            yield from run.records(lines(span.file, _until(stream, span.end - base), span.first, check))
+            rows = _until(stream, span.end - base)
+            yield from run.records(lines(span.file.name, span.file.below, rows, span.first, check))
         else:
             yield from _samples(run, span, stream, base, check)
         check()

@@ -27,7 +27,7 @@ from arrow_labels.decode import reader
 from arrow_labels.division import Blocks, Large, divide, plan, prove, spans_of, weight
 from arrow_labels.processes import Say, Task, can_start, run
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.sources import EXTRAS, File, total_bytes
+from arrow_labels.sources import EXTRAS, STREAM, File, total_bytes
 from arrow_labels.spans import Span, documents_before, records
 from arrow_labels.tables import LabelTables
 
@@ -99,9 +99,9 @@ def shareable(
 ) -> list[File] | None:
     """The files, if they are worth several processes and can be read there; None if one process has to do.
 
-    Documents in memory, file systems that live in this process and options that cannot be pickled stay here.
+    Documents in memory, streams, file systems that live in this process and options that cannot be pickled stay here.
     """
-    if workers < 2 or not can_start() or not all(isinstance(item, File) for item in items):
+    if workers < 2 or not can_start() or not all(isinstance(item, File) and item.kind != STREAM for item in items):
         return None
     systems = {id(item.fs): item.fs for item in items}.values()
     if sum(map(weight, items)) < WORTH or not all(is_everywhere(fs) for fs in systems):

@@ -17,7 +17,7 @@ from json_equal import difference
 from typer.testing import CliRunner
 
 import arrow_labels as al
-from arrow_labels import cli, formats
+from arrow_labels import cli, convert_command, formats
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, SCHEMAS
 from arrow_labels.write.parquet import write_parquet
@@ -302,6 +302,14 @@ def test_inspect_as_json() -> None:
     assert shown == {name: rows.to_dicts() for name, rows in found.items()}
 
 
+@pytest.mark.parametrize("labelset", [(), ("--labelset", "ground-truth")], ids=["all", "one labelset"])
+@pytest.mark.parametrize("to", ["parquet", "delta", "lance"])
+def test_inspect_tables(to: str, labelset: tuple[str, ...], tmp_path: Path) -> None:
+    assert run("convert", STREET, tmp_path / "tables", "--to", to).exit_code == 0
+    told, expected = (run("inspect", source, *labelset) for source in (tmp_path / "tables", STREET))
+    assert (told.exit_code, told.stdout, told.stderr) == (0, expected.stdout, "")
+
+
 def test_inspect_as_text() -> None:
     result = run("inspect", STREET, "--labelset", "ground-truth")
     assert result.exit_code == 0
@@ -473,7 +481,7 @@ def test_storage_options_reach_the_file_system(tmp_path: Path, monkeypatch: pyte
 def test_codecs_are_those_of_the_writer(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="compression") as raised:
         write_parquet(al.LabelTables(), tmp_path / "out", compression="nonsense")
-    assert set(get_args(cli.Compression)) == set(
+    assert set(get_args(convert_command.Compression)) == set(
         re.findall(r"\w+", str(raised.value).split("of ")[1].split(" got")[0])[:6]
     )
 

@@ -1,9 +1,11 @@
 """Many files: the same as one by one, bounded in requests, bytes and descriptors, and errors that name the one file."""
 
+import bz2
 import dataclasses
 import gzip
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -27,9 +30,10 @@ from werkzeug.serving import make_server
 
 import arrow_labels as al
 from arrow_labels import fetch as fetching
-from arrow_labels import files, sources
+from arrow_labels import files, sources, workers
 from arrow_labels.decode import Reader
 from arrow_labels.http_bytes import Limits
+from arrow_labels.pieces import items_of
 
 Json = dict[str, Any]
 
@@ -259,6 +263,56 @@ def test_a_pipe() -> None:
     code = "import arrow_labels as al; print(al.read_labels('/dev/stdin').segments['id'].to_pylist())"
     said = subprocess.run([sys.executable, "-c", code], input=text(3), capture_output=True, check=True)
     assert said.stdout.strip() == b"[3]"
+
+
+STREAMS: dict[str, tuple[Callable[[bytes], bytes], bytes, list[str]]] = {
+    "gz": (gzip.compress, text(3), ["stdin"]),
+    "bz2": (bz2.compress, text(3), ["stdin"]),
+    "xz": (lzma.compress, text(3), ["stdin"]),
+    "zst": (lambda data: pa.compress(data, "zstd", asbytes=True), text(3), ["stdin"]),
+    "lines": (bytes, text(3) + b"\n\n" + text(4), ["stdin:1", "stdin:3"]),
+    "lines, gz": (gzip.compress, b"\xef\xbb\xbf\n" + text(3) + b"\n" + text(4) + b"\n", ["stdin:2", "stdin:3"]),
+    "one line": (bytes, text(3) + b"\n  ", ["stdin"]),
+    "indented": (lambda data: msgspec.json.format(data, indent=2), text(3), ["stdin"]),
+}
+
+
+@pytest.mark.parametrize(("packed", "document", "sample_ids"), STREAMS.values(), ids=STREAMS)
+def test_what_a_stream_holds_says_how_to_read_it(
+    packed: Callable[[bytes], bytes], document: bytes, sample_ids: list[str], tmp_path: Path
+) -> None:
+    code = "import arrow_labels as al; print(*al.read_labels('/dev/stdin').labels['sample_id'].to_pylist(), sep='\\n')"
+    piped = subprocess.run([sys.executable, "-c", code], input=packed(document), capture_output=True, check=True)
+    path = tmp_path / "redirected.json"
+    path.write_bytes(packed(document))
+    with path.open("rb") as opened:
+        redirected = subprocess.run([sys.executable, "-c", code], stdin=opened, capture_output=True, check=True)
+        opened.seek(0)
+        handed = al.read_labels(opened)
+    assert piped.stdout.decode().split() == redirected.stdout.decode().split() == sample_ids
+    assert handed.labels["sample_id"].to_pylist() == [name.replace("stdin", "0") for name in sample_ids]
+
+
+def test_an_open_file_is_what_its_suffix_says(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(text(1))
+    with path.open("rb") as opened:
+        assert al.read_labels(opened).labels["sample_id"].to_pylist() == ["0:1"]
+    archive = tmp_path / "labels.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("a.json", text(1))
+    with archive.open("rb") as opened, pytest.raises(al.FetchError, match="a zip archive - at .*: give its path"):
+        al.read_labels(opened)
+
+
+def test_a_stream_is_read_by_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(workers, "WORTH", 0)
+    path, batching = tmp_path / "a.json", {"mask_options": None}
+    path.write_bytes(text(1))
+    assert workers.shareable([*sources.resolve(path, None)], 2, {}, batching) is not None
+    assert workers.shareable([*sources.resolve("/dev/stdin", None)], 2, {}, batching) is None
+    with pytest.raises(al.FetchError, match="which other processes can read, got an open file"):
+        items_of("/dev/stdin", None)
 
 
 def test_links_to_files(tmp_path: Path) -> None:

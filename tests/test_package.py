@@ -162,6 +162,7 @@ LAYERS = (
     "check_command",
     "command_messages",
     "command_options",
+    "convert_command",
     "cli",
 )
 """Every module, each after those that it may import; "" is the package itself."""

@@ -29,12 +29,11 @@ from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.redaction import hides_options, reason, shown
-from arrow_labels.sources import file_system, suffixes
+from arrow_labels.sources import file_system, is_stream, suffixes
 from arrow_labels.tables import LabelTables, each_of, expect_tables
 from arrow_labels.wire import decode_json, encode_json
 
 _LOG: Final = logging.getLogger(__name__)
-_STREAMS: Final = (Path("/dev"), Path("/dev/fd"))
 
 __all__ = ["encode_labels", "write_release"]
 
@@ -191,7 +190,7 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
             raise
         opened.close()
         return
-    if _is_stream(Path(path)):
+    if is_stream(Path(path)):
         with Path(path).open("ab") as plain, compress(plain) as file:
             yield file
         return
@@ -207,11 +206,6 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-
-
-def _is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, a device, or a name of an open file: nothing may take its place."""
-    return path.parent in _STREAMS or (path.exists() and not path.is_file())
 
 
 def _header(parts: Iterator[LabelTables], dataset: str | None) -> tuple[dict[str, Any], Iterator[LabelTables]]:
