@@ -208,13 +208,31 @@ def _empty(name: str) -> pa.Table:
 
 def _as_stored(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     """A table whose lists and strings are as large as those of the schema, with its time zone."""
-    stored = pa.schema([pa.field(field.name, _in_utc(as_small(field.type))) for field in table.schema])
+    types = {field.name: field.type for field in schema}
+    stored = pa.schema(
+        [
+            pa.field(field.name, _without_nulls(_in_utc(as_small(field.type)), types.get(field.name)))
+            for field in table.schema
+        ]
+    )
     if not stored.equals(schema):
         raise SchemaError(f"{_schema_difference(stored, schema)} - in table `{name}`")
     try:
         return table.cast(schema)
     except pa.ArrowInvalid as error:
         raise SchemaError(f"Expected lists and strings below 2^31, got {error} - in table `{name}`") from None
+
+
+def _without_nulls(type_: pa.DataType, wanted: pa.DataType | None) -> pa.DataType:
+    """A type in which what has nothing but nulls has the type that is wanted of it."""
+    if pa.types.is_null(type_):
+        return type_ if wanted is None else wanted
+    if wanted is not None and pa.types.is_list(type_) and pa.types.is_list(wanted):
+        return pa.list_(_without_nulls(type_.value_type, wanted.value_type))
+    if wanted is not None and pa.types.is_struct(type_) and pa.types.is_struct(wanted):
+        found = {field.name: field.type for field in wanted}
+        return pa.struct([pa.field(field.name, _without_nulls(field.type, found.get(field.name))) for field in type_])
+    return type_
 
 
 def _in_utc(type_: pa.DataType) -> pa.DataType:

@@ -72,6 +72,7 @@ LAYERS = (
     "division",
     "workers",
     "read",
+    "skeleton",
     "pieces",
     "partitions",
     "write.folder",

@@ -55,6 +55,16 @@ def test_a_lake_refuses_what_is_no_tables(write: Any, given: Any, tmp_path: Path
     assert not (tmp_path / "lake").exists()
 
 
+@pytest.mark.parametrize("name", al.SCHEMAS)
+def test_columns_that_have_nothing_but_nulls(tables: al.LabelTables, name: str) -> None:
+    """As Polars gives them after `reverse`, and pandas."""
+    turned = al.LabelTables(**{name: pl.DataFrame(tables[name]).reverse()})
+    assert turned[name].schema == al.SCHEMAS[name]
+    assert pl.DataFrame(turned[name]).reverse().equals(pl.DataFrame(tables[name]))
+    nulls = pl.DataFrame({column: [None] for column in al.SCHEMAS[name].names})
+    assert al.LabelTables(**{name: nulls})[name].column(0).null_count == 1
+
+
 def test_concat(tables: al.LabelTables) -> None:
     both = al.LabelTables.concat([tables, tables])
     assert all(both[name].num_rows == 2 * table.num_rows for name, table in tables)

@@ -114,7 +114,11 @@ def _documents(documents: Iterable[Any]) -> Iterator[Document]:
         documents = [documents]
     for index, document in enumerate(documents):
         source = f"<document {index}>"
-        yield Document(source, str(index), to_bytes(document, source))
+        try:
+            data: bytes | memoryview | DecodeError = to_bytes(document, source)
+        except DecodeError as error:
+            data = error
+        yield Document(source, str(index), data)
 
 
 def is_document(value: Any) -> bool:

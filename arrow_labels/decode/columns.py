@@ -22,7 +22,7 @@ from arrow_labels.wire import decode_raws
 
 _SHARED_NULLS: Final = 1 << 16
 _WHITESPACE: Final = (b" ", b"\t", b"\r", b"\n")
-_EXACT: Final = 2.0**53
+EXACT: Final = 2.0**53
 """Beyond this an integer of the document may not be the float that it became."""
 
 Bits = npt.NDArray[np.bool_]
@@ -81,7 +81,7 @@ def _float_column(array: npt.NDArray[np.float64], checked: bool) -> pa.Array:
 
 def check_exact(array: npt.NDArray[np.float64]) -> None:
     """Raise `NotExactError` if a number is too large to be surely the one that was written."""
-    if len(array) and (array.max() >= _EXACT or array.min() <= -_EXACT):
+    if len(array) and (array.max() >= EXACT or array.min() <= -EXACT):
         raise NotExactError
 
 

@@ -118,6 +118,8 @@ class Reader:
                 self.check()
                 continue
             try:
+                if isinstance(document.data, DecodeError):
+                    raise DecodeError(document.data.message, path=document.data.path)
                 if isinstance(document.data, ArrowLabelsError):
                     raise DecodeError(str(document.data))
                 with _paused_garbage_collection():

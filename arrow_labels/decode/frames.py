@@ -15,10 +15,11 @@ from arrow_labels.decode.point_ids import decode_apart
 from arrow_labels.decode.rows import Rows
 from arrow_labels.decode.values import format_version, parse_timestamp
 from arrow_labels.decode.wanted import Decoders, Wanted
-from arrow_labels.wire import Frame, decode_json, json_text
+from arrow_labels.wire import Frame, json_text
 
 _NULL = Raw(b"null")
 _NO_FRAME = Frame()
+_HEAD = 64
 
 
 class Place(NamedTuple):
@@ -110,9 +111,7 @@ def add_frame(
     url = (bitmap.url or None) if bitmap is not None else None
     points = frame.point_annotations
     is_cloud = len(points) > 0 and not is_null(points)
-    has_points = is_cloud
-    if has_points and len(points) < 16:  # an array so short may be blank
-        has_points = decode_json(points) != []
+    has_points = is_cloud and not _is_blank(points)
     if original is not None:
         for item, text in frame_extras(frame, original, path):
             out.extras[len(out.annotations), item] = text
@@ -138,6 +137,15 @@ def add_frame(
     out.annotations.append(groups)
     out.clouds.append(is_cloud)
     out.relieve("frames")
+
+
+def _is_blank(points: Raw | memoryview) -> bool:
+    """Whether point ids are an empty array, with however many spaces in it."""
+    view = memoryview(points)
+    if bytes(view[:_HEAD]).strip(b"[] \t\r\n"):
+        return False
+    text = bytes(view)
+    return text.startswith(b"[") and not text[1:-1].strip()
 
 
 def _strict_frame_extra(frame: Frame, timestamp: int | None, url: str | None, no_points: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from arrow_labels.decode.careful import FAILURES, Buffer, parse, problem, split
@@ -13,6 +14,7 @@ from arrow_labels.wire import (
     Sample,
     SampleAttributes,
     decode_json,
+    decode_members,
     decode_sample,
     decode_sample_attributes,
     decode_sample_labels,
@@ -67,8 +69,12 @@ def parse_sample(raw: Buffer, wanted: Wanted, careful: bool = False) -> ParsedSa
 
 
 def _name_only(raw: bytes) -> Sample:
-    try:
-        members = decode_json(raw)
-    except FAILURES:
-        return Sample()
-    return Sample(**{key: members[key] for key in ("uuid", "name") if isinstance(members.get(key), str)})
+    names: dict[str, Any] = {}
+    with suppress(*FAILURES):
+        members = decode_members(raw)
+        for key in ("uuid", "name"):
+            with suppress(*FAILURES, KeyError):
+                value = decode_json(members[key])
+                if isinstance(value, str):
+                    names[key] = value
+    return Sample(**names)

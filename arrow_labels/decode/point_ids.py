@@ -43,7 +43,7 @@ T = TypeVar("T")
 def decode_apart(decode: Callable[[Buffer], T], data: Buffer) -> T:
     """What `decode` makes of a document, its point ids not scanned."""
     text = data if isinstance(data, bytes) else bytes(data)
-    if _is_mostly_ids(text):
+    if is_mostly_ids(text):
         skeleton, lists = _take_out(text)
         if lists:
             with suppress(*FAILURES):  # What is wrong, and where, is said of the document itself.
@@ -58,7 +58,7 @@ def split_apart(decode: Callable[[Buffer], Release], data: bytes | memoryview) -
 
     What is taken out has no quote and no bracket within, so the rest has the samples where the release has them.
     """
-    if _is_mostly_ids(data):
+    if is_mostly_ids(data):
         release = _split(decode, data)
         if release is not None:
             return release
@@ -124,7 +124,7 @@ def places(raws: Sequence[Raw], whole: bytes | memoryview) -> tuple[npt.NDArray[
     return starts, np.fromiter((buffer.size for buffer in buffers), np.int64, len(buffers))
 
 
-def _is_mostly_ids(text: bytes | memoryview) -> bool:
+def is_mostly_ids(text: bytes | memoryview) -> bool:
     """Whether one of a few places in a document is in a list of integers; looking for the lists costs a whole scan."""
     places = (len(text) * probe // _PROBES for probe in range(1, _PROBES))
     return any(not bytes(text[place : place + _PROBE_BYTES]).translate(None, _ID_CHARACTERS) for place in places)

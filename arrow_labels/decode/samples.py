@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from arrow_labels.annotation import Quaternion, Vector3
 from arrow_labels.decode.careful import FAILURES, extra_text
+from arrow_labels.decode.columns import EXACT, NotExactError
 from arrow_labels.decode.frames import in_order, members, taken
 from arrow_labels.decode.labels import SensorValue, empty_json, is_empty
 from arrow_labels.decode.parsed_samples import ParsedSample
@@ -105,6 +106,8 @@ def _plain(struct: Any, *without: str) -> dict[str, Any]:
         elif isinstance(value, list):
             result[name] = [_plain(item) if hasattr(item, "__struct_fields__") else item for item in value]
         else:
+            if isinstance(value, float) and abs(value) >= EXACT:
+                raise NotExactError
             result[name] = value
     return result
 
@@ -219,7 +222,8 @@ def _careful_frame_extra(frame: SampleFrame, timestamp: int | None, original: di
             ("default_z",): frame.default_z,
         }
     )
-    document = {name: value for name, value in original.items() if name != "images"}
+    document = _without_nulls(in_order(original, frame), "image", "pcd", "ego_pose")
+    document.pop("images", None)
     if frame.images == []:
         document["images"] = []
     return extra_text(canonical, document)
@@ -251,7 +255,14 @@ def _careful_camera_extra(camera: Camera, original: dict[str, Any]) -> str | Non
             ("rotation",): camera.rotation,
         }
     )
-    return extra_text(canonical, original)
+    return extra_text(canonical, _without_nulls(in_order(original, camera), "intrinsics", "extrinsics", "distortion"))
+
+
+def _without_nulls(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A copy without the nulls in some of its objects, which `extra` does not tell from what is absent."""
+    found = {name: document[name] for name in names if isinstance(document.get(name), dict)}
+    kept = {name: {key: item for key, item in inner.items() if item is not None} for name, inner in found.items()}
+    return document | kept
 
 
 def _matrix(camera: Camera) -> list[list[float]] | None:

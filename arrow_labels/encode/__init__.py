@@ -61,6 +61,10 @@ def encode_labels(tables: LabelTables) -> Iterator[tuple[str, str, Any]]:
         its label: an index is negative, no sensor has it, or more than 200,000 frames and sensors of a label are
         there without a row.
 
+    Notes
+    -----
+    `extra` is applied last: where a row has one, a change to another column may not show. Set it to null there.
+
     Examples
     --------
     >>> import arrow_labels as al
@@ -76,17 +80,19 @@ def _encoded(ordered: OrderedLabels) -> Iterator[tuple[str, str, Any]]:
     with _readable_json():
         for batch in ordered.batches():
             for row, label in ordered.encode(batch):
-                attributes = None if label is None else label.get("attributes")
-                yield row["sample_id"], row["labelset"], decode_json(encode_json(attributes))
+                sample_id, labelset = row["sample_id"], row["labelset"]
+                with _readable_json(f" - in labelset {labelset!r} of sample {sample_id!r}"):
+                    attributes = decode_json(encode_json(None if label is None else label.get("attributes")))
+                yield sample_id, labelset, attributes
 
 
 @contextmanager
-def _readable_json() -> Iterator[None]:
+def _readable_json(where: str = "") -> Iterator[None]:
     """Turn what JSON columns raise that are no JSON, too deep, or hold numbers that no float64 holds."""
     try:
         yield
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise SchemaError(f"Expected JSON columns that can be read, got {error}") from None
+        raise SchemaError(f"Expected JSON columns that can be read, got {error}{where}") from None
 
 
 @hides_options

@@ -134,6 +134,8 @@ def _check_finite(table: str, rows: pl.DataFrame) -> None:
     if table == "vectors":
         flat = rows["points"].filter(rows["points"].list.len() > 0).explode()
         numbers = flat.struct.unnest() if len(flat) else numbers
+        if len(flat) and (numbers["x"].null_count() or numbers["y"].null_count()):
+            raise SchemaError("Expected points with an x and a y, got null - in column `points` of `vectors`")
     for column in numbers:
         if not column.is_finite().all():
             place = int(column.is_finite().fill_null(True).arg_min() or 0)

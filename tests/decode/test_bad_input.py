@@ -2,8 +2,10 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from generate import release
 
@@ -115,6 +117,12 @@ def test_values_that_json_cannot_hold(value: Any) -> None:
     with pytest.raises(al.DecodeError, match="Expected a value that JSON can hold") as error:
         al.decode_labels([document])
     assert error.value.path == "$.frames[1].annotations[1].attributes.a[1]"
+    good = in_frames(CUBOID)
+    for tables in (read([good, document, good], on_error="collect") for read in (al.decode_labels, al.read_labels)):
+        assert tables.labels["sample_id"].to_pylist() == ["0", "2"]
+        assert tables.rejects.select(["source", "path"]).to_pylist() == [
+            {"source": "<document 1>", "path": error.value.path}
+        ]
 
 
 def test_a_document_that_contains_itself() -> None:
@@ -137,6 +145,68 @@ def test_point_ids() -> None:
             al.decode_labels([{"annotations": [], "point_annotations": ids}])
         assert error.value.path == f"$.point_annotations{path}"
         assert error.value.message == message
+
+
+@pytest.mark.parametrize("short", ["1 2", "x", "01", "1,", "-"])
+def test_point_ids_that_are_no_json_beside_many_that_are(short: str) -> None:
+    good = b'{"annotations":[{"id":1,"category_id":0}]}'
+    lists = (short, ",".join(["12"] * 4000))
+    frames = ",".join('{"annotations":[],"point_annotations":[%s]}' % ids for ids in lists)  # noqa: UP031
+    tables = al.decode_labels([good, b'{"frames":[%s]}' % frames.encode(), good], on_error="collect")
+    assert tables.labels["sample_id"].to_pylist() == ["0", "2"]
+    assert tables.rejects["source"].to_pylist() == ["<document 1>"]
+    assert tables.rejects["error"][0].as_py().startswith("JSON is malformed: ")
+
+
+@pytest.mark.parametrize("unknown", [{}, {"unknown": 1}], ids=["fast", "careful"])
+@pytest.mark.parametrize("spaces", [0, 13, 14, 62, 63, 64, 100])
+def test_empty_point_ids_of_any_length(spaces: int, unknown: dict[str, Any]) -> None:
+    text = json.dumps({"annotations": [], "point_annotations": "@", **unknown})
+    tables = al.decode_labels([text.replace('"@"', "[" + " " * spaces + "]").encode()])
+    assert [label for *_, label in al.encode_labels(tables)] == [json.loads(text.replace('"@"', "[]"))]
+
+
+@pytest.mark.parametrize("readme", [b'"\xff"', b"1e400"])
+def test_a_sample_keeps_its_name_whatever_else_cannot_be_read(readme: bytes) -> None:
+    labels = json.dumps({"gt": {"label_status": "LABELED", "attributes": {"annotations": []}}}).encode()
+    sample = b'{"uuid":"V","readme":%s,"labels":%s}' % (readme, labels)
+    release = b'{"dataset":{"name":"d","samples":[%s,{"uuid":"W","labels":%s}]}}' % (sample, labels)
+    tables = al.decode_labels([release], on_error="collect")
+    assert tables.labels["sample_id"].to_pylist() == ["V", "W"]
+    assert tables.rejects["sample_id"].to_pylist() == ["V"]
+    scanned = al.scan_labels(release, "labels", on_error="collect").filter(pl.col("sample_id") == "V").collect()
+    assert scanned.height == 1
+
+
+BIG = {"x": 2**53 + 1, "y": 0, "z": 0}
+SAMPLES: dict[str, dict[str, Any]] = {
+    "beside frames": {"frames": [], "default_z": 2**53 + 1, "ego_pose": {"position": BIG}},
+    "of a sensor": {"sensors": [{"name": "a", "attributes": {"frames": [], "default_z": 2**64 + 1}}]},
+    "of a camera": {"frames": [], "images": [{"name": "a", "extrinsics": {"translation": BIG}}]},
+}
+
+
+@pytest.mark.parametrize("attributes", SAMPLES.values(), ids=SAMPLES)
+def test_large_integers_of_samples_that_no_column_has(attributes: dict[str, Any], tmp_path: Path) -> None:
+    document = {"dataset": {"samples": [{"name": "s", "attributes": attributes, "labels": {}}]}}
+    al.write_release(al.decode_labels([document]), tmp_path / "release.json")
+    found = json.loads((tmp_path / "release.json").read_bytes())
+    assert found == document
+    assert "9007199254740992" not in (tmp_path / "release.json").read_text()
+
+
+def test_extra_does_not_depend_on_the_tables_that_are_read() -> None:
+    camera = {
+        "name": "a",
+        "distortion": {"coefficients": None, "model": None},
+        "intrinsics": {"intrinsic_matrix": None},
+    }
+    frame = {"pcd": {"type": None}, "image": {"url": None}, "ego_pose": {"position": None}, "images": [camera]}
+    label = {"attributes": {"annotations": [{**POLYGON, "points": [[2**53 + 1, 2]]}]}}  # the careful way
+    release = {"dataset": {"samples": [{"name": "s", "attributes": frame, "labels": {"gt": label}}]}}
+    whole = al.decode_labels([release])
+    for table in ("sample_frames", "cameras"):
+        assert al.decode_labels([release], tables=[table])[table].equals(whole[table])
 
 
 def broken_release() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def is_json(text: bytes) -> bool:
 
 @pytest.fixture(autouse=True)
 def any_text_may_hold_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(point_ids, "_is_mostly_ids", lambda text: True)
+    monkeypatch.setattr(point_ids, "is_mostly_ids", lambda text: True)
     monkeypatch.setattr(point_ids, "_SHORT", 1)
     monkeypatch.setattr(point_ids, "_PART", 3)
 

@@ -161,6 +161,20 @@ def test_not_finite_points() -> None:
         encoded(tables)
 
 
+@pytest.mark.parametrize("point", [None, {"x": None, "y": 0.0, "z": None}, {"x": 0.0, "y": None, "z": 1.0}])
+def test_points_without_coordinates(point: Any) -> None:
+    block = {key: value for key, value in cuboid(type="point").items() if key not in ("x", "y", "z", "yaw")}
+    tables = al.LabelTables(vectors=table("vectors", [{**block, "points": [point]}]))
+    with pytest.raises(al.SchemaError, match="Expected points with an x and a y, got null"):
+        encoded(tables)
+
+
+def test_attributes_that_cannot_be_read_are_told_by_their_label() -> None:
+    tables = al.decode_labels([b'{"annotations":[{"id":1,"category_id":0,"attributes":{"a":1e400}}]}'])
+    with pytest.raises(al.SchemaError, match="out of range .* - in labelset 'ground-truth' of sample '0'$"):
+        list(al.encode_labels(tables))
+
+
 def test_several_releases() -> None:
     documents = [release("vector", seed=1), release("pointcloud-cuboid", seed=2)]
     names = [document["dataset"]["name"] for document in documents]
