@@ -41,6 +41,14 @@ class _Raw(NamedTuple):
     dtype: str
 
 
+class _Header(NamedTuple):
+    width: int
+    height: int
+    bits: int
+    colour: int
+    interlace: int
+
+
 Ids = npt.NDArray[np.uint32]
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -55,6 +63,19 @@ _RAW_MODES: Final = {
     **{(3, bits): _Raw("P", "u1") for bits in (1, 2, 4, 8)},
 }
 """How Pillow gives the pixels that it has decoded, for each PNG colour type and depth."""
+_MARK: Final = 0x5A5A5A
+"""What stands in the last row before it is decoded: in one, two or three bytes an id that is rare."""
+_PASSES: Final = (
+    (0, 0, 8, 8),
+    (0, 4, 8, 8),
+    (4, 0, 8, 4),
+    (0, 2, 4, 4),
+    (2, 0, 4, 2),
+    (0, 1, 2, 2),
+    (1, 0, 2, 1),
+)
+"""First row and column, and the steps to the next, of each pass of an interlaced image."""
+_PIECE: Final = 4096
 _CONTENTS: Final = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -107,32 +128,46 @@ def decode_bitmap(png: bytes | bytearray | memoryview, *, max_pixels: int | None
     from PIL.PngImagePlugin import PngImageFile
 
     data = bytes(png)
-    width, height, bits, colour = _header(data, max_pixels)
+    header = _header(data, max_pixels)
+    width, height = header.width, header.height
     chunks = _pixel_chunks(data)
-    raw = _RAW_MODES[colour, bits]
+    raw = _RAW_MODES[header.colour, header.bits]
+    # Where rows are missing, Pillow stops without a word. Then the last row still holds the mark.
+    mark = _MARK & int(np.iinfo(raw.dtype).max)
     try:
         ids = np.zeros((height, width), "<u4")
-        shared = Image.frombuffer("RGBA", (width, height), ids, "raw", "RGBA", 0, 1)
+        marked = shared = Image.frombuffer("RGBA", (width, height), ids, "raw", "RGBA", 0, 1)
         # Not `Image.open`, which asks the readers of all formats, and whose own limit on pixels is a global setting.
         image = PngImageFile(io.BytesIO(chunks))
         if image.mode == "RGBA":
-            image.im = shared.im  # decompress into the ids: a copy would cost as much memory again, and time
+            ids[-1] = mark
+        else:
+            marked = Image.new(image.mode, image.size, None)  # type: ignore[arg-type]  # None: no time to fill it
+            marked.paste(mark, (0, height - 1, width, height))
+        image.im = marked.im  # of RGBA the ids: a copy would cost as much memory again, and time
         image.load()
         if image.im is shared.im:
-            return np.bitwise_and(ids, np.uint32(MAX_ID), out=ids).astype(np.uint32, copy=False)
-        values = np.frombuffer(image.tobytes("raw", raw.mode), raw.dtype)
+            found = np.bitwise_and(ids, np.uint32(MAX_ID), out=ids).astype(np.uint32, copy=False)
+        else:
+            values = np.frombuffer(image.tobytes("raw", raw.mode), raw.dtype)
+            found = (values & np.uint32(MAX_ID)).reshape(height, width)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BitmapError(f"Expected a sound PNG of {width} x {height} pixels, got a damaged one: {error}") from None
-    return (values & np.uint32(MAX_ID)).reshape(height, width)
+    except (OverflowError, MemoryError):
+        raise BitmapError(f"Expected an image that fits into memory, got {width:,} x {height:,} pixels") from None
+    # An image may have such a row, and interlaced ones do not end with their last row: only those are counted.
+    if (header.interlace or image.im is not marked.im or (found[-1] == mark).all()) and not _is_whole(header, chunks):
+        raise BitmapError(f"Expected a sound PNG of {width} x {height} pixels, got a damaged one: pixels are missing")
+    return found
 
 
-def _header(data: bytes, max_pixels: int | None) -> tuple[int, int, int, int]:
-    """Width, height, depth and colour type that a PNG declares."""
+def _header(data: bytes, max_pixels: int | None) -> _Header:
+    """What a PNG declares."""
     if not data.startswith(_SIGNATURE):
         raise BitmapError(f"Expected a PNG image, got {_content(data)}")
     if len(data) < len(_SIGNATURE) + _HEADER.size:
         raise BitmapError(f"Expected a whole PNG, got one cut off after {len(data):,} bytes")
-    length, kind, width, height, bits, colour, *_ = _HEADER.unpack_from(data, len(_SIGNATURE))
+    length, kind, width, height, bits, colour, _, _, interlace, _ = _HEADER.unpack_from(data, len(_SIGNATURE))
     if (length, kind) != (13, b"IHDR") or not width or not height:
         raise BitmapError("Expected a PNG image, got one without a valid header")
     if (colour, bits) not in _RAW_MODES:
@@ -142,7 +177,31 @@ def _header(data: bytes, max_pixels: int | None) -> tuple[int, int, int, int]:
         )
     if max_pixels is not None and width * height > max_pixels:
         raise BitmapError(f"Expected at most {max_pixels:,} pixels (`max_pixels`), got {width:,} x {height:,}")
-    return width, height, bits, colour
+    return _Header(width, height, bits, colour, interlace)
+
+
+def _is_whole(header: _Header, chunks: bytes) -> bool:
+    """Whether the pixels, decompressed, are as many bytes as the header says."""
+    depth = header.bits * {2: 3, 6: 4}.get(header.colour, 1)
+    missing = 0
+    for top, left, down, right in _PASSES if header.interlace else [(0, 0, 1, 1)]:
+        rows, columns = len(range(top, header.height, down)), len(range(left, header.width, right))
+        missing += rows * (1 + (columns * depth + 7) // 8) if columns else 0
+    view, start = memoryview(chunks), len(_SIGNATURE)
+    inflater = zlib.decompressobj()
+    try:
+        while start < len(chunks):
+            length, kind = _CHUNK.unpack_from(chunks, start)
+            pixels = view[start + 8 : start + 8 + length] if kind == b"IDAT" else view[:0]
+            # A piece becomes at most a thousand times as long: that bounds the memory.
+            for piece in range(0, len(pixels), _PIECE):
+                missing -= len(inflater.decompress(pixels[piece : piece + _PIECE]))
+                if missing <= 0 or inflater.eof:
+                    return missing <= 0
+            start += length + 12
+    except zlib.error:
+        return False
+    return False
 
 
 def _pixel_chunks(data: bytes) -> bytes:
@@ -217,7 +276,8 @@ def encode_bitmap(ids: npt.ArrayLike, *, compress_level: int = 6) -> bytes:
     if not array.size:
         raise BitmapError(f"Expected at least one pixel, got an array of shape {array.shape}")
     height, width = array.shape
-    pixels = (array.astype(np.uint32) | np.uint32(0xFF000000)).astype("<u4")
+    # Pillow takes whole rows; numpy would keep the order in memory of an array that is turned.
+    pixels = (array.astype(np.uint32, order="C") | np.uint32(0xFF000000)).astype("<u4")
     file = io.BytesIO()
     image = Image.frombuffer("RGBA", (width, height), pixels, "raw", "RGBA", 0, 1)
     image.save(file, "PNG", compress_level=compress_level)

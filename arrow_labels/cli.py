@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
@@ -34,7 +35,7 @@ from arrow_labels.formats import Format as TablesFormat
 from arrow_labels.formats import counted, iter_tables, tables_at
 from arrow_labels.inspection import inspect_labels
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
-from arrow_labels.sources import file_system
+from arrow_labels.sources import file_system, is_stream
 from arrow_labels.terminal import print_json, print_table, print_text
 
 Format = Literal["table", "json"]
@@ -125,7 +126,7 @@ def restore(
         fs, path = file_system(target, options)
         if fs.isdir(path):
             raise al.TargetError(f"Expected a file to write, got a folder - at {target}")
-        if not overwrite and target != STDOUT and fs.isfile(path):
+        if not overwrite and fs.isfile(path) and not is_stream(Path(path)):
             raise al.TargetError(f"Expected nothing, got something - at {target}: --overwrite replaces it")
         parts = iter_tables(tables, of, storage_options=options, lake_options=pairs("--lake-option", lake_option))
         rows = Counter(dict.fromkeys(al.SCHEMAS, 0))

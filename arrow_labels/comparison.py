@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -16,9 +17,16 @@ Match: TypeAlias = Literal["id", "overlap"]
 
 _LABEL_COLUMNS: Final = ("label_type", "label_status", "frame_count", "sensors", "score", "rating")
 _PARTS: Final = {
-    "links": ("from_id", "to_id", "attributes", "frames"),
-    "frames": ("sensor_index", "frame_index", "timestamp", "image_attributes", "point_annotations", "bitmap_url"),
+    "links": (["link_index"], ("from_id", "to_id", "attributes", "frames")),
+    "frames": (
+        ["sensor_index", "frame_index"],
+        ("sensor_index", "frame_index", "timestamp", "image_attributes", "point_annotations", "bitmap_url"),
+    ),
 }
+"""The order of the rows of a label, and what is compared of them."""
+_JSON: Final = ("attributes", "frames", "image_attributes")
+_TEXTS: Final = 65_536
+"""JSON texts that are held read at a time."""
 _COMPARED: Final = ("category_id", "type", "is_keyframe", "attributes")
 
 
@@ -162,7 +170,7 @@ def _annotations(a: LabelTables, b: LabelTables, kind: str, match: Match) -> pl.
 
 def _differs(name: str) -> pl.Expr:
     one, two = pl.col(name), pl.col(f"{name}_other")
-    if name != "attributes":
+    if name not in _JSON:
         return one.ne_missing(two)
     texts = pl.struct(one.alias("one"), two.alias("two"))
     return one.ne_missing(two) & ~texts.map_batches(_same_json, pl.Boolean, is_elementwise=True)
@@ -171,8 +179,9 @@ def _differs(name: str) -> pl.Expr:
 def _same_json(texts: pl.Series) -> pl.Series:
     """Whether two JSON texts mean the same; each different pair of texts is read once."""
     frame = texts.struct.unnest()
-    unlike = frame.filter(pl.col("one").ne_missing(pl.col("two"))).unique()
-    same = pl.Series("same", [_value(one) == _value(two) for one, two in unlike.rows()], pl.Boolean)
+    unlike = frame.filter(pl.col("one").ne_missing(pl.col("two"))).unique(maintain_order=True)
+    value = lru_cache(_TEXTS)(_value)  # one text may be in many pairs
+    same = pl.Series("same", [value(one) == value(two) for one, two in unlike.rows()], pl.Boolean)
     found = frame.join(
         unlike.with_columns(same), on=["one", "two"], how="left", nulls_equal=True, maintain_order="left"
     )
@@ -182,12 +191,21 @@ def _same_json(texts: pl.Series) -> pl.Series:
 def _value(text: str | None) -> Any:
     """A JSON value, without the members of objects that are null; an object without members is as none."""
     try:
-        value = None if text is None else msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        value = None if text is None else _told_apart(msgspec.json.decode(text))
+    except (msgspec.DecodeError, RecursionError):  # no JSON, or nested too deep to be read
         return text
     return (
         {name: each for name, each in value.items() if each is not None} or None if isinstance(value, dict) else value
     )
+
+
+def _told_apart(value: Any) -> Any:
+    """A JSON value in which true is not 1 and false not 0, as they are in Python: JSON has no tuples."""
+    if isinstance(value, bool):
+        return (value,)
+    if isinstance(value, list):
+        return [_told_apart(each) for each in value]
+    return {name: _told_apart(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _labels(a: LabelTables, b: LabelTables, annotations: pl.DataFrame) -> pl.DataFrame:
@@ -196,8 +214,10 @@ def _labels(a: LabelTables, b: LabelTables, annotations: pl.DataFrame) -> pl.Dat
     both = one.with_columns(own=True).join(
         two.with_columns(other=True), on=key, how="full", coalesce=True, suffix="_other"
     )
-    names = [*_LABEL_COLUMNS, *_PARTS]
-    differ = [pl.when(pl.col(name).ne_missing(pl.col(f"{name}_other"))).then(pl.lit(name)) for name in names]
+    for name in _PARTS:
+        both = both.join(_part_differs(a, b, name), on=key, how="left")
+    differ = [pl.when(_differs(name)).then(pl.lit(name)) for name in _LABEL_COLUMNS]
+    differ += [pl.when(name).then(pl.lit(name)) for name in _PARTS]
     counts = annotations.group_by(key).agg(
         (pl.col("change") != "added").sum().cast(pl.Int64).alias("annotations"),
         (pl.col("change") != "removed").sum().cast(pl.Int64).alias("annotations_other"),
@@ -226,14 +246,24 @@ def _labels(a: LabelTables, b: LabelTables, annotations: pl.DataFrame) -> pl.Dat
 
 
 def _label_rows(tables: LabelTables) -> pl.DataFrame:
-    """Labels with what they hold beside annotations: their links and frames as JSON."""
     labels = pl.DataFrame(pl.from_arrow(tables.labels)).unique(LABEL_KEY, keep="last", maintain_order=True)
-    labels = labels.select(*LABEL_KEY, *_LABEL_COLUMNS)
-    for name, columns in _PARTS.items():
-        part = pl.DataFrame(pl.from_arrow(tables[name].select([*LABEL_KEY, *columns])))
-        listed = part.group_by(LABEL_KEY, maintain_order=True).agg(pl.struct(columns).alias(name))
-        labels = labels.join(listed, on=LABEL_KEY, how="left", maintain_order="left")
-    return labels
+    return labels.select(*LABEL_KEY, *_LABEL_COLUMNS)
+
+
+def _part_differs(a: LabelTables, b: LabelTables, name: str) -> pl.DataFrame:
+    """Whether the links or frames of a label differ, under their name: in the order of their keys, each with each."""
+    order, columns = _PARTS[name]
+    # Two rows with one key stay in their order: the sort within a label is not stable.
+    place = pl.int_range(pl.len()).over(LABEL_KEY, order_by=[*order, "row"])
+    sides = [
+        pl.DataFrame(pl.from_arrow(tables[name].select([*{*LABEL_KEY, *order, *columns}])))
+        .with_row_index("row")
+        .select(*LABEL_KEY, *columns, place.alias("place"), pl.lit(True).alias("known"))
+        for tables in (a, b)
+    ]
+    rows = sides[0].join(sides[1], on=[*LABEL_KEY, "place"], how="full", coalesce=True, suffix="_other")
+    differ = rows.select(*LABEL_KEY, pl.any_horizontal(_differs(each) for each in ("known", *columns)).alias(name))
+    return differ.group_by(LABEL_KEY).agg(pl.col(name).any())
 
 
 def _categories(annotations: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import itertools
 import lzma
 import mmap
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -96,14 +97,13 @@ def told_by_content(name: str, below: str, data: bytes | memoryview, are_lines: 
 
 def _has_lines(data: bytes | memoryview) -> bool:
     """Whether the first line is JSON by itself, and not all: so one document cannot be written."""
-    line, _, rest = bytes(data[:IN_MEMORY]).removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
-    if not rest.strip() and len(data) <= IN_MEMORY:
-        return False
+    stream = io.BufferedReader(pa.BufferReader(data))
+    line = next((line for line in stream if line.removeprefix(codecs.BOM_UTF8).strip()), b"")
     try:
-        msgspec.json.decode(line, type=msgspec.Raw)
+        msgspec.json.decode(line.removeprefix(codecs.BOM_UTF8), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return True
+    return any(line.strip() for line in stream)
 
 
 class Stamp(NamedTuple):
@@ -114,12 +114,12 @@ class Stamp(NamedTuple):
 
 
 def stamp(stream: Any) -> Stamp | None:
-    """The stamp of an open local file; None for any other."""
+    """The stamp of an open local file; None for any other, and for a pipe, which changes by being read."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, AttributeError):
         return None  # a file that is elsewhere has no number
-    return Stamp(found.st_size, found.st_mtime_ns)
+    return Stamp(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def unchanged(stream: Any, before: Stamp | None, name: str) -> None:

@@ -25,7 +25,7 @@ from arrow_labels.errors import ArrowLabelsError, FetchError, TargetError
 from arrow_labels.fetch import fetch_all
 from arrow_labels.http_bytes import Limits, TooLargeError
 from arrow_labels.redaction import reason
-from arrow_labels.sources import STREAM, File, file_at, is_of_labels, refuse_ways_out, suffixes, unicode
+from arrow_labels.sources import STREAM, File, descriptor, file_at, is_of_labels, refuse_ways_out, suffixes, unicode
 
 _LOG: Final = logging.getLogger(__name__)
 _AHEAD: Final = Limits(max_bytes=4 << 20, timeout=120.0)
@@ -98,7 +98,8 @@ def _documents(item: Any, fetched: bytes | ArrowLabelsError | None, place: str) 
         elif (data := _read_at_once(item)) is not None:
             yield Document(name, item.below, to_bytes(data, name))
         else:
-            with io.BufferedReader(io.FileIO(item.path)) as opened:
+            number = descriptor(item.path)
+            with io.BufferedReader(io.FileIO(item.path if number is None else os.dup(number))) as opened:
                 yield from _content(opened, item)
     except Exception as error:  # file systems and codecs raise errors of the libraries below them
         options = item.fs.storage_options if isinstance(item, File) else None
@@ -140,8 +141,10 @@ def _content(opened: Any, file: File) -> Iterator[Document]:
         yield from lines(file.name, file.below, stream, 1, check)
     elif isinstance(stream, io.BufferedReader) and isinstance(stream.raw, io.FileIO):
         about = os.fstat(stream.fileno())
-        is_mapped = stat.S_ISREG(about.st_mode) and about.st_size > IN_MEMORY
+        is_mapped = stat.S_ISREG(about.st_mode) and about.st_size > IN_MEMORY and stream.tell() == 0
         data = mapped(stream) if is_mapped else load(stream)
+        if is_mapped:
+            stream.seek(0, os.SEEK_END)  # who reads on, where it is standard input, finds nothing
         check()
         if file.kind == STREAM:
             yield from told_by_content(file.name, file.below, data)

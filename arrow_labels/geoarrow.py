@@ -179,7 +179,8 @@ def _closed(vertices: Floats, offsets: Ints) -> tuple[Floats, Ints]:
     filled = lengths > 0
     is_open = np.zeros(len(lengths), np.bool_)
     first, last = vertices[starts[filled]], vertices[offsets[1:][filled] - 1]
-    is_open[filled] = (first != last).any(axis=1)
+    # Beside polygons with a z those without have NaN, which is the same on both ends.
+    is_open[filled] = ((first != last) & ~(np.isnan(first) & np.isnan(last))).any(axis=1)
     wanted = np.where(filled, np.maximum(lengths + is_open, _RING), 0)
     new = _offsets(wanted)
     step = np.arange(new[-1]) - np.repeat(new[:-1], wanted)

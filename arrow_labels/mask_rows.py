@@ -30,6 +30,9 @@ _MAX_IDS: Final = 1 << 16
 """More ids than anybody draws into an image: with more it is a photograph."""
 _ROWS: Final = 8192
 """Rows of masks that become one chunk of a column: a chunk holds fewer than 2^31 counts."""
+_RULES: Final = ("no-pixels", "unlisted-pixels")
+_NO_URL: Final = "Expected `str"
+"""How decoding rejects a bitmap's URL, at the path where bitmaps that failed are too."""
 _SENSOR: Final = ("sample_id", "sensor_index", "sensor")
 
 
@@ -234,6 +237,31 @@ def findings(frames: pl.DataFrame, carried: pl.DataFrame, areas: pl.DataFrame) -
         )
     )
     return pl.concat([unseen, unlisted], how="diagonal").with_columns(severity=pl.lit("warning"))
+
+
+def other_findings(table: pa.Table, frames: pl.DataFrame) -> pa.Table:
+    """Findings without those that bitmaps of these frames gave before."""
+    if not table.num_rows:
+        return table
+    rows = _polars(table, ["rule", *FRAME_KEY]).with_row_index("row").filter(pl.col("rule").is_in(_RULES))
+    return _without(table, rows.join(frames, on=FRAME_KEY, how="semi", nulls_equal=True)["row"])
+
+
+def other_rejects(tables: LabelTables, frames: pl.DataFrame) -> pa.Table:
+    """Rejects without the bitmaps of these frames that failed before, wherever their URL led then."""
+    if not tables.rejects.num_rows:
+        return tables.rejects
+    paths = failures(tables, frames, frames.select("frame"))
+    key = [*LABEL_KEY, "path"]
+    rows = _polars(tables.rejects, [*key, "error"]).with_row_index("row")
+    rows = rows.filter(~pl.col("error").str.starts_with(_NO_URL))
+    return _without(tables.rejects, rows.join(paths, on=key, how="semi", nulls_equal=True)["row"])
+
+
+def _without(table: pa.Table, rows: pl.Series) -> pa.Table:
+    kept = np.ones(table.num_rows, np.bool_)
+    kept[rows.to_numpy()] = False
+    return table.filter(pa.array(kept))
 
 
 def appended(table: pa.Table, rows: pl.DataFrame) -> pa.Table:

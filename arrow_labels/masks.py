@@ -33,6 +33,8 @@ from arrow_labels.mask_rows import (
     filled,
     findings,
     joined,
+    other_findings,
+    other_rejects,
     other_sizes,
 )
 from arrow_labels.redaction import shown
@@ -64,7 +66,8 @@ def read_masks(
 
     A segment has the pixels of its `id`, or of its `track_id` where it has no id. Several segments of a frame with the
     same id all get the mask; a segment without a pixel gets area 0, no box and a mask of zeros. Segments of frames
-    without a bitmap stay as they are, and so do those of frames whose bitmap fails.
+    without a bitmap stay as they are, and so do those of frames whose bitmap fails. To try again what failed, apply it
+    to its result: what an earlier call found in the bitmaps that are read now, or said of their failure, is replaced.
 
     Parameters
     ----------
@@ -150,6 +153,7 @@ def read_masks(
                 progress(bitmap + 1, len(places))
 
     sizes, masks, areas = joined(found, columns)
+    tables = replace(tables, rejects=other_rejects(tables, frames))
     failed = frames.select("frame", "bitmap").join(_errors(errors), on="bitmap").drop("bitmap")
     if on_error == "collect" or not errors:
         failed = pl.concat([failed, other_sizes(frames, sizes).with_columns(is_bitmap=True)])
@@ -162,7 +166,7 @@ def read_masks(
     return replace(
         tables,
         segments=filled(tables.segments, columns, carried.filter(pl.col("table") == "segments"), masks),
-        findings=appended(tables.findings, findings(frames, carried, areas)),
+        findings=appended(other_findings(tables.findings, frames), findings(frames, carried, areas)),
     )
 
 

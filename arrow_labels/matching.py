@@ -32,6 +32,7 @@ _IDENTITY: Final = [
 _CELL: Final = 128.0
 """Pixels: about the size of an object in an image."""
 _SIDES: Final = ("west", "south", "east", "north")
+_IDS: Final = ["point_annotations", "point_annotations_other"]
 
 
 def _segments(tables: LabelTables) -> pl.DataFrame:
@@ -94,7 +95,7 @@ def by_overlap(one: pl.DataFrame, two: pl.DataFrame, kind: str, a: LabelTables, 
     """Pairs of one frame of which each overlaps with the other more than with any other: `row` and `row_other`."""
     near = _cuboid_pairs(one, two, iou_3d, "iou_3d") if kind == "cuboids" else _near(one, two)
     if kind == "segments":
-        near = pl.concat([near, _point_pairs(one, two, a, b).select("row", "row_other")]).unique(maintain_order=True)
+        near = pl.concat([near, _sharing_points(one, two, a, b)]).unique(maintain_order=True)
     found = near.select("row", "row_other") if kind == "cuboids" else near
     known = with_overlap(found, one, two, kind, a, b).filter(pl.col("iou") > 0)
     best = known.sort("iou", "row", "row_other", descending=[True, False, False])
@@ -117,9 +118,8 @@ def with_overlap(
     if kind == "vectors":
         found = _boxes(pairs, one.filter("is_flat"), two.filter("is_flat"))
     else:
-        points = _point_pairs(one, two, a, b)
-        found = _masks(pairs, one, two).join(points, on=key, how="full", coalesce=True)
-        found = found.select(*key, pl.coalesce("iou", "point_iou").alias("iou")).unique(key, keep="first")
+        found = _points(pairs, one, two, a, b).join(_masks(pairs, one, two), on=key, how="left")
+        found = found.select(*key, pl.coalesce("iou", "point_iou").alias("iou"))
     return pairs.join(found, on=key, how="left", maintain_order="left").with_columns(nothing.alias("bev_iou"))
 
 
@@ -177,29 +177,43 @@ def _masks(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame) -> pl.Data
     return joined.select("row", "row_other").hstack(iou)
 
 
-def _point_pairs(one: pl.DataFrame, two: pl.DataFrame, a: LabelTables, b: LabelTables) -> pl.DataFrame:
-    """Pairs of segments of point clouds that share points, with their `point_iou`; both have ids of as many points."""
+def _sharing_points(one: pl.DataFrame, two: pl.DataFrame, a: LabelTables, b: LabelTables) -> pl.DataFrame:
+    """Pairs of segments of point clouds that share points."""
+    pairs = _shared_points(a, b)
+    for side, name, row in ((one, _IDS[0], "row"), (two, _IDS[1], "row_other")):
+        named = side.select(*FRAME_KEY, pl.col("pixel").alias(name), pl.col("row").alias(row))
+        pairs = pairs.join(named, on=[*FRAME_KEY, name], how="inner")
+    return pairs.select("row", "row_other")
+
+
+def _points(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, a: LabelTables, b: LabelTables) -> pl.DataFrame:
+    """The `point_iou` of pairs of segments; null where neither has points in a frame that both have ids of."""
+    shared = _shared_points(a, b)
+    rows = pairs.select("row", "row_other")
+    rows = rows.join(one.select("row", *FRAME_KEY, pl.col("pixel").alias(_IDS[0])), on="row", how="inner")
+    rows = rows.join(two.select(row_other="row", **{_IDS[1]: "pixel"}), on="row_other", how="inner")
+    rows = rows.join(shared, on=[*FRAME_KEY, *_IDS], how="left")
+    # Two that share none stand in no row together; the points of each are those it has with any other.
+    for place, name in enumerate(_IDS):
+        total = shared.group_by(*FRAME_KEY, name).agg(pl.col("shared").sum().alias(f"total{place}"))
+        rows = rows.join(total, on=[*FRAME_KEY, name], how="left")
+    rows = rows.with_columns(pl.col("shared", "total0", "total1").fill_null(0))
+    union = pl.col("total0") + pl.col("total1") - pl.col("shared")
+    return rows.select("row", "row_other", pl.when(union > 0).then(pl.col("shared") / union).alias("point_iou"))
+
+
+def _shared_points(a: LabelTables, b: LabelTables) -> pl.DataFrame:
+    """How many points have the one id in a and the other in b, of frames in which both have ids of as many points."""
     sides = [
-        pl.DataFrame(pl.from_arrow(tables.frames.select([*FRAME_KEY, "point_annotations"])))
-        .filter(pl.col("point_annotations").list.len() > 0)
+        pl.DataFrame(pl.from_arrow(tables.frames.select([*FRAME_KEY, _IDS[0]])))
+        .filter(pl.col(_IDS[0]).list.len() > 0)
         .unique(FRAME_KEY, keep="first", maintain_order=True)
         for tables in (a, b)
     ]
     both = sides[0].join(sides[1], on=FRAME_KEY, how="inner", suffix="_other")
-    ids = ["point_annotations", "point_annotations_other"]
-    both = both.filter(pl.col(ids[0]).list.len() == pl.col(ids[1]).list.len()).explode(ids)
-    counts = both.group_by(*FRAME_KEY, *ids).agg(pl.len().cast(pl.Int64).alias("shared"))
-    totals = [
-        counts.group_by(*FRAME_KEY, name).agg(pl.col("shared").sum().alias(f"total{place}"))
-        for place, name in enumerate(ids)
-    ]
-    for total, name in zip(totals, ids, strict=True):
-        counts = counts.join(total, on=[*FRAME_KEY, name], how="left")
-    for side, name, row in ((one, ids[0], "row"), (two, ids[1], "row_other")):
-        named = side.select(*FRAME_KEY, pl.col("pixel").alias(name), pl.col("row").alias(row))
-        counts = counts.with_columns(pl.col(name).cast(pl.Int64)).join(named, on=[*FRAME_KEY, name], how="inner")
-    union = pl.col("total0") + pl.col("total1") - pl.col("shared")
-    return counts.select("row", "row_other", (pl.col("shared") / union).alias("point_iou"))
+    both = both.filter(pl.col(_IDS[0]).list.len() == pl.col(_IDS[1]).list.len()).explode(_IDS)
+    counts = both.group_by(*FRAME_KEY, *_IDS).agg(pl.len().cast(pl.Int64).alias("shared"))
+    return counts.with_columns(pl.col(_IDS).cast(pl.Int64))
 
 
 def _joined(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:

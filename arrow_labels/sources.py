@@ -36,7 +36,7 @@ EXTRAS: Final = {
 }
 """Protocols of file systems, the packages that they need, and what brings those."""
 _VERSIONS: Final = ("ETag", "etag", "mtime")
-_HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/)")
+_HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/|_delta_log/|_arrow_labels\.json\Z)")
 _REFUSED: Final = (401, 403)
 _JSON: Final = re.compile(r'\s*(\{\s*["}]|\[\s*[{\]])')
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
@@ -47,6 +47,8 @@ LANCE_LABELS: Final = "labels.lance"
 """What a folder of Delta tables has, and one of Lance datasets."""
 STREAM: Final = "-"
 """The kind of what has no suffix and is no file on a disk: a pipe, a device, or a number of an open file."""
+_STANDARD: Final = ("stdin", "stdout", "stderr")
+_DESCRIPTOR: Final = re.compile(rf"/dev/({'|'.join(_STANDARD)})|/(?:dev|proc/self)/fd/(\d+)")
 _STREAMS: Final = tuple(map(Path, ("/dev", "/dev/fd", "/proc/self/fd")))
 
 
@@ -178,16 +180,24 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
 
 
 def files_below(fs: fsspec.AbstractFileSystem, path: str) -> dict[str, dict[str, Any]]:
-    """The files below a folder, as `find` gives them; it would pass over local folders that may not be read."""
+    """The files below a folder, as `find` gives them.
+
+    That would pass over local folders that may not be read, and over links to folders; each folder is read once.
+    """
     if not isinstance(fs, LocalFileSystem):
         return cast("dict[str, dict[str, Any]]", fs.find(path, detail=True))
     found: dict[str, dict[str, Any]] = {}
-    folders = [path]
+    folders, links = [path], {os.path.realpath(path)}
     while folders:
         with suppress(FileNotFoundError):
             for item in fs.ls(folders.pop(), detail=True):
                 if item["type"] == "directory":
                     folders.append(item["name"])
+                elif item.get("islink", False) and Path(item["name"]).is_dir():
+                    place = os.path.realpath(item["name"])
+                    if place not in links:
+                        links.add(place)
+                        folders.append(item["name"])
                 else:
                     found[item["name"]] = item
     return found
@@ -208,6 +218,7 @@ def is_of_labels(below: str) -> bool:
     """Whether a file of a folder or archive is one of labels, by its suffix.
 
     What systems and editors hide there is not: `._a.json`, `__MACOSX/a.json`, `.ipynb_checkpoints/a-checkpoint.json`.
+    Nor is what stands beside tables that were written there.
     """
     return bool(suffixes(below)[0]) and _HIDDEN.search(below) is None
 
@@ -227,6 +238,18 @@ def _names(fs: fsspec.AbstractFileSystem, url: str) -> Callable[[str], str]:
 def is_stream(path: Path) -> bool:
     """Whether a local path is a pipe, a device, or a name of an open file: nothing may take its place."""
     return path.parent in _STREAMS or (path.exists() and not path.is_file())
+
+
+def descriptor(path: str) -> int | None:
+    """The number of the open file that a local path is a name of; None if it is a file of its own.
+
+    Opened by such a name, a file begins at its start again, a pipe may wait for a writer, and a socket is refused.
+    """
+    found = _DESCRIPTOR.fullmatch(path)
+    if found is None:
+        return None
+    name, number = found.groups()
+    return _STANDARD.index(name) if name else int(number)
 
 
 def _version(about: dict[str, Any]) -> int | None:

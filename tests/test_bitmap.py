@@ -106,6 +106,13 @@ def test_ids_that_other_tools_cut_off() -> None:
     assert mask_table(np.array([[1, 257, 65_793]]))["area"].to_pylist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("turned", [np.transpose, np.rot90, np.asfortranarray, np.fliplr, np.flipud])
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "u4", "i8"])
+def test_arrays_of_any_order_in_memory(turned: Any, dtype: str) -> None:
+    ids = turned(np.arange(6, dtype=dtype).reshape(2, 3))
+    assert decode_bitmap(encode_bitmap(ids)).tolist() == ids.tolist()
+
+
 def test_the_array_is_the_callers() -> None:
     ids = decode_bitmap(encode_bitmap(TRAPS))
     assert ids.flags.owndata
@@ -164,14 +171,59 @@ def test_a_palette_that_pillow_saves() -> None:
         assert np.array_equal(decode_bitmap(saved(image)), ids)
 
 
-def test_interlaced() -> None:
-    ids = np.arange(13 * 11).reshape(13, 11) * 100_003 % (MAX_ID + 1)
+def interlaced(ids: Array) -> list[bytes]:
+    """The rows of all passes, each with its filter."""
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-    rows = [
-        b"\0" + row.tobytes() for top, left, down, right in passes for row in channels(ids, 4)[top::down, left::right]
-    ]
-    data = header(11, 13, 8, 6, interlace=1) + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
-    assert decode_bitmap(data).tolist() == ids.tolist()
+    parts = [channels(ids, 4)[top::down, left::right] for top, left, down, right in passes]
+    return [b"\0" + row.tobytes() for part in parts for row in part if row.size]
+
+
+@pytest.mark.parametrize("shape", [(13, 11), (1, 1), (1, 9), (9, 1), (2, 3), (5, 4)])
+def test_interlaced(shape: tuple[int, int]) -> None:
+    ids = np.arange(shape[0] * shape[1]).reshape(shape) * 100_003 % (MAX_ID + 1)
+    rows = interlaced(ids)
+    start = header(shape[1], shape[0], 8, 6, interlace=1)
+    for count in range(len(rows) + 1):
+        data = start + chunk(b"IDAT", zlib.compress(b"".join(rows[:count]))) + chunk(b"IEND", b"")
+        if count == len(rows):
+            assert decode_bitmap(data).tolist() == ids.tolist()
+        else:
+            with pytest.raises(BitmapError, match="Expected a sound PNG of .* got a damaged one: "):
+                decode_bitmap(data)
+
+
+MARK = 0x5A5A5A
+"""What `decode_bitmap` writes where it then looks whether it is still there."""
+
+
+@pytest.mark.parametrize(("bits", "colour"), [(8, 6), (8, 2), (8, 0), (16, 0), (1, 3), (4, 3), (8, 3)])
+@pytest.mark.parametrize("value", [0, MARK])
+@pytest.mark.parametrize("size", [(1, 4), (8, 3), (3, 100)])
+def test_rows_that_are_missing(bits: int, colour: int, value: int, size: tuple[int, int]) -> None:
+    width, height = size
+    row = (value.to_bytes(4, "little") * width)[: -(-width * bits * {2: 3, 6: 4}.get(colour, 1) // 8)]
+    whole = decode_bitmap(png([row] * height, width, bits, colour))
+    assert (whole == whole[0]).all()
+    for count in range(height):
+        pixels = chunk(b"IDAT", zlib.compress((b"\0" + row) * count)) + chunk(b"IEND", b"")
+        with pytest.raises(BitmapError, match=f"Expected a sound PNG of {width} x {height} pixels, got a damaged one"):
+            decode_bitmap(header(width, height, bits, colour) + pixels)
+
+
+def test_an_image_of_nothing_but_the_mark() -> None:
+    for dtype in ("u1", "u2", "u4"):
+        ids = np.full((300, 200), MARK & np.iinfo(dtype).max, dtype)
+        assert np.array_equal(decode_bitmap(encode_bitmap(ids)), ids)
+        if dtype != "u4":
+            assert np.array_equal(decode_bitmap(saved(Image.fromarray(ids))), ids)
+
+
+def test_rows_are_counted_only_if_they_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decompressing takes as long as all else."""
+    monkeypatch.setattr(zlib, "decompressobj", lambda: pytest.fail("decompressed twice"))
+    ids = np.zeros((9, 7), np.uint8)
+    for data in (encode_bitmap(ids), saved(Image.fromarray(ids)), saved(Image.new("RGB", (7, 9)))):
+        assert np.array_equal(decode_bitmap(data), ids)
 
 
 def test_the_first_image_of_an_animation() -> None:
@@ -224,6 +276,14 @@ def test_a_large_image_is_refused_before_it_is_decoded() -> None:
     assert decode_bitmap(data, max_pixels=12).shape == (4, 3)
     with pytest.raises(BitmapError, match=r"at most 11 pixels \(`max_pixels`\), got 3 x 4"):
         decode_bitmap(data, max_pixels=11)
+
+
+@pytest.mark.parametrize("size", [(2**31, 1), (1, 2**31), (2**32 - 1, 1), (2**31 - 1, 2**20), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize("colour", [0, 6])
+def test_an_image_that_nothing_can_hold(size: tuple[int, int], colour: int) -> None:
+    data = header(*size, 8, colour) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(BitmapError, match=f"{size[0]:,}|{size[0]} x"):
+        decode_bitmap(data, max_pixels=None)
 
 
 def test_the_limit_of_pillow_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -310,6 +310,26 @@ def test_inspect_tables(to: str, labelset: tuple[str, ...], tmp_path: Path) -> N
     assert (told.exit_code, told.stdout, told.stderr) == (0, expected.stdout, "")
 
 
+def test_restore_writes_where_standard_output_is(tmp_path: Path) -> None:
+    assert run("convert", STREET, tmp_path / "tables").exit_code == 0
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        out.write(b"before\n")
+        subprocess.run(command("restore", tmp_path / "tables", "-"), stdout=out, check=True)
+        out.write(b"\nafter")
+    before, *release, after = (tmp_path / "out").read_bytes().splitlines()
+    assert (before, after) == (b"before", b"after")
+    assert json.loads(b"".join(release)) == json.loads((Path(STREET) / "release.json").read_bytes())
+
+
+def test_a_target_that_is_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for target in (tmp_path / "loop", tmp_path / "loop" / "x"):
+        result = run("convert", STREET, target)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.count("\n") == 1
+        assert "Expected" in result.stderr
+
+
 def test_inspect_as_text() -> None:
     result = run("inspect", STREET, "--labelset", "ground-truth")
     assert result.exit_code == 0

@@ -167,6 +167,75 @@ def test_masks_and_points() -> None:
         assert found["columns"].list.join(",").to_list() == ["geometry", "geometry", "", ""]
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [([1, 1, 0, 0], [0, 0, 1, 1], 0.0), ([1, 1, 0, 0], [0, 0, 0, 0], 0.0), ([0, 2], [2, 0], None), ([1], [0, 1], None)],
+    ids=["apart", "only-a-has-points", "neither-has-points", "other-count"],
+)
+def test_segments_without_a_common_point(one: list[int], two: list[int], expected: float | None) -> None:
+    a, b = (read({"annotations": [{"id": 1, "category_id": 0}], "point_annotations": ids}) for ids in (one, two))
+    assert al.compare_labels(a, b).annotations.select("change", "iou").rows() == [("same", expected)]
+    found = al.compare_labels(a, b, match="overlap").annotations
+    assert found["change"].to_list() == ["removed", "added"]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "change"),
+    [
+        ({"a": True}, {"a": 1}, "changed"),
+        ({"a": 0}, {"a": False}, "changed"),
+        ({"a": [True]}, {"a": [1.0]}, "changed"),
+        ({"a": {"b": [0]}}, {"a": {"b": [False]}}, "changed"),
+        ({"a": {"b": [1, True], "c": 0}}, {"a": {"c": 0.0, "b": [1.0, True]}}, "same"),
+        ({"a": "1"}, {"a": 1}, "changed"),
+    ],
+)
+def test_attributes_are_compared_as_json(one: Any, two: Any, change: str) -> None:
+    cuboid = {"id": 1, "category_id": 0, "type": "cuboid", "position": {"x": 0, "y": 0, "z": 0}}
+    cuboid |= {"dimensions": {"x": 1, "y": 1, "z": 1}, "yaw": 0}
+    a, b = (read({"annotations": [cuboid | {"attributes": each}]}) for each in (one, two))
+    assert al.compare_labels(a, b).annotations["change"].to_list() == [change]
+
+
+def test_attributes_that_are_nested_too_deep_are_compared_as_texts() -> None:
+    tables = read({"annotations": [{"id": 1, "category_id": 0, "type": "bbox", "points": [[0, 0], [1, 1]]}]})
+    rows = pl.DataFrame(tables.vectors)
+    sides = [
+        dataclasses.replace(tables, vectors=rows.with_columns(attributes=pl.lit('{"a":' + "[" * 5000 + text)))
+        for text in ("]" * 5000 + "}", "]" * 5000 + " }")
+    ]
+    assert al.compare_labels(*sides).annotations["change"].to_list() == ["changed"]
+
+
+@pytest.mark.parametrize("name", ["frames", "links"])
+def test_the_order_of_rows_is_no_change(drive: al.LabelTables, name: str) -> None:
+    rows = pl.DataFrame(drive[name])
+    if name == "links":  # a second one of each label
+        rows = pl.concat([rows, rows.with_columns(pl.col("link_index", "to_id") + 1)])
+    a, turned, fewer = (dataclasses.replace(drive, **{name: each}) for each in (rows, rows.reverse(), rows[:-1]))
+    assert set(al.compare_labels(a, turned).labels["change"]) == {"same"}
+    for found in (al.compare_labels(a, fewer), al.compare_labels(fewer, a)):
+        assert found.labels.filter(pl.col("change") != "same")["columns"].to_list() == [[name]]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("frames", "image_attributes"), ("links", "attributes"), ("links", "frames")]
+)
+def test_links_and_frames_are_compared_as_json(drive: al.LabelTables, name: str, column: str) -> None:
+    rows = pl.DataFrame(drive[name])
+
+    def holding(text: str) -> al.LabelTables:
+        return dataclasses.replace(drive, **{name: rows.with_columns(pl.lit(text).alias(column))})
+
+    a = holding('{"a":1,"b":[true,null]}')
+    alike = al.compare_labels(a, holding('{"b": [true, null], "a": 1.0}'))
+    assert set(alike.labels["change"]) == {"same"}
+    for text in ('{"a":true,"b":[true,null]}', '{"a":1,"b":[null,true]}', "no JSON"):
+        changed = al.compare_labels(a, holding(text)).labels.filter(pl.col("change") == "changed")
+        assert set(changed["sample_id"]) == set(rows["sample_id"])
+        assert set(changed["columns"].list.join(",")) == {name}
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(releases(), releases(), st.sampled_from(("id", "overlap")))
 def test_any_releases_can_be_compared(one: Any, two: Any, match: Any) -> None:

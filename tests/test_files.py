@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -303,6 +304,71 @@ def test_an_open_file_is_what_its_suffix_says(tmp_path: Path) -> None:
         made.writestr("a.json", text(1))
     with archive.open("rb") as opened, pytest.raises(al.FetchError, match="a zip archive - at .*: give its path"):
         al.read_labels(opened)
+
+
+def test_standard_input_is_read_from_where_it_is(tmp_path: Path) -> None:
+    """As a shell hands it on to one program after the other."""
+    code = "import arrow_labels as al; print(al.read_labels('/dev/stdin').segments['id'].to_pylist())"
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(b"\n".join(map(text, range(5))))
+    with path.open("rb", buffering=0) as opened:
+        opened.seek(len(text(0)) + 1)
+        said = subprocess.run([sys.executable, "-c", code], stdin=opened, capture_output=True, check=True)
+        assert opened.read() == b""
+    assert said.stdout.strip() == b"[1, 2, 3, 4]"
+
+
+def test_standard_input_and_output_may_be_sockets() -> None:
+    ours, theirs = socket.socketpair()
+    code = "import arrow_labels as al; al.write_release(al.read_labels('/dev/stdin'), '/dev/stdout')"
+    with ours, theirs:
+        with subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs) as running:
+            theirs.close()
+            ours.sendall(text(7))
+            ours.shutdown(socket.SHUT_WR)
+            with ours.makefile("rb") as answer:
+                assert ids(al.read_labels(answer)) == [7]
+        assert running.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.json", "pipe.json.gz", "pipe.jsonl"])
+def test_a_named_pipe(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    data = gzip.compress(text(3)) if name.endswith(".gz") else text(3)
+    writer = threading.Thread(target=path.write_bytes, args=(data,))
+    writer.start()
+    assert ids(al.read_labels(path)) == [3]
+    writer.join()
+
+
+def test_the_first_line_of_a_stream_may_be_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arrow_labels.contents.IN_MEMORY", 16)
+    assert ids(al.read_labels(io.BytesIO(b"\n" + text(1) + b"\n" + text(2)))) == [1, 2]
+    assert ids(al.read_labels(io.BytesIO(b"\n\n" + text(1) + b"\n\n"))) == [1]
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    folder, store = tmp_path / "labels", tmp_path / "store"
+    (store / "inner").mkdir(parents=True)
+    folder.mkdir()
+    (store / "a.json").write_bytes(text(1))
+    (store / "inner" / "b.json").write_bytes(text(2))
+    (store / "loop").symlink_to(folder)
+    (folder / "one").symlink_to(store)
+    (folder / "two").symlink_to(store)
+    tables = al.read_labels(folder)
+    assert sorted(ids(tables)) == [1, 2]
+    assert len(set(tables.labels["sample_id"].to_pylist())) == 2
+
+
+@pytest.mark.parametrize("write", [al.write_parquet, al.write_delta])
+def test_tables_that_were_written_into_a_source_are_no_labels(write: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(text(1))
+    write(al.read_labels(tmp_path), tmp_path / "tables")
+    assert ids(al.read_labels(tmp_path)) == [1]
+    with pytest.raises(al.FetchError, match="got a folder of tables"):
+        al.read_labels(tmp_path / "tables")
 
 
 def test_a_stream_is_read_by_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

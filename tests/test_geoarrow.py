@@ -93,6 +93,14 @@ def test_polygons_are_closed_once() -> None:
     assert null is None
 
 
+def test_flat_polygons_beside_deep_ones_are_closed_once() -> None:
+    flat = [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [0.0, 4.0]]
+    deep = [[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+    vectors = table(("polygon", [*flat, flat[0]]), ("polygon", flat), ("polygon", deep), ("polygon", [*deep, [0, 0]]))
+    rings = al.to_geoarrow(vectors)["polygon"]["geometry"].combine_chunks().storage
+    assert [len(ring) for [ring] in rings.to_pylist()] == [5, 5, 4, 5]
+
+
 def test_few_vertices_make_rings_too() -> None:
     vectors = table(("polygon", [[1.0, 2.0]]), ("polygon", [[1.0, 2.0], [3.0, 4.0]]), ("polygon", [[1.0, 2.0]] * 2))
     assert [list(shape.exterior.coords) for shape in shapes(vectors, "polygon")] == [

@@ -353,6 +353,60 @@ def test_rejects_come_after_those_that_are_there() -> None:
     assert done.rejects.slice(0, 1) == tables.rejects
 
 
+def test_again(store: Any) -> None:
+    """What failed is tried again; what an earlier call said of the same frames is not said twice."""
+    store.pipe("/b/3.png", png([0, 7], [7, 9]))
+    lone = {"name": "front", "task_type": "segmentation-bitmap", "attributes": frame("late.png", 7, 8)}
+    labels = [frame("3.png", 7, 8), sequence(frame("3.png", 5), frame("late.png", 7, 8)), {"sensors": [lone]}]
+    one = read_masks(al.decode_labels(labels), on_error="collect")
+    assert (one.rejects.num_rows, one.findings.num_rows) == (4, 0)
+    two = read_masks(one, base="memory://b", on_error="collect")  # the URLs lead elsewhere now
+    assert two.rejects["path"].to_pylist() == [
+        "$.frames[1].segmentation_bitmap.url",
+        "$.sensors[0].attributes.segmentation_bitmap.url",
+    ]
+    assert two.findings.num_rows == 5
+    three = read_masks(two, base="memory://b", on_error="collect")
+    assert three == two
+    store.pipe("/b/late.png", png([7, 7], [7, 7]))
+    store.rm("/b/3.png")
+    four = read_masks(three, base="memory://b", on_error="collect")
+    assert four.segments["area"].to_pylist() == [2, 0, 0, 4, 0, 4, 0]
+    assert four.findings.slice(0, 5) == two.findings, "those of bitmaps that are gone stay, as their masks do"
+    assert [row[:2] for row in found(four)[5:]] == [("no-pixels", 1), ("no-pixels", 0)]
+    assert four.rejects["sample_id"].to_pylist() == ["0", "1"]
+    store.pipe("/b/3.png", png([0, 7], [7, 9]))
+    assert read_masks(four, base="memory://b").rejects.num_rows == 0
+
+
+def test_what_others_found_and_rejected_stays(store: Any) -> None:
+    store.pipe("/b/a.png", png([1]))
+    wrong = {"annotations": [], "segmentation_bitmap": {"url": 5}}
+    broken = [{"sample_uuid": "s", "attributes": wrong}, {"annotations": [{"id": "x", "category_id": 0}]}]
+    tables = al.decode_labels([*broken, {"sample_uuid": "s", "attributes": frame("a.png", 2)}], on_error="collect")
+    # Decoding rejected a document of the same key, at the path of the bitmap.
+    rejects = [{**row, "labelset": "ground-truth"} for row in tables.rejects.to_pylist()]
+    assert (rejects[0]["sample_id"], rejects[0]["path"]) == ("s", "$.segmentation_bitmap.url")
+    one = dict.fromkeys(SCHEMAS["findings"].names)
+    key = {"sample_id": "s", "labelset": "ground-truth", "sensor_index": 0, "frame_index": 0}
+    findings = [
+        {**one, **key, "rule": "duplicate-id"},
+        {**one, **key, "rule": "no-pixels", "frame_index": 1},
+        {**one, **key, "rule": "unlisted-pixels", "sample_id": "t"},
+    ]
+    tables = al.LabelTables(
+        **{
+            **dict(tables),
+            "rejects": pa.Table.from_pylist(rejects, SCHEMAS["rejects"]),
+            "findings": pa.Table.from_pylist(findings, SCHEMAS["findings"]),
+        }
+    )
+    done = read_masks(read_masks(tables, base="memory://b"), base="memory://b")
+    assert done.rejects == tables.rejects
+    assert done.findings.slice(0, 3) == tables.findings
+    assert done.findings["rule"].to_pylist()[3:] == ["no-pixels", "unlisted-pixels"]
+
+
 def test_the_first_that_fails_is_the_one_that_is_told(serve: Callable[..., Server]) -> None:
     server = serve({"/0.png": Answer(png([1])), "/1.png": Answer(status=404, wait=0.2), "/2.png": Answer(status=410)})
     tables = al.decode_labels([sequence(*(frame(f"{server.url}/{number}.png") for number in range(3)))])

@@ -33,9 +33,9 @@ def swapped_corners(rows: Rows) -> pl.LazyFrame:
 
 
 def zero_area(rows: Rows) -> pl.LazyFrame:
-    """Bounding boxes and polygons without an area: all vertices are on a line."""
+    """Bounding boxes and polygons that enclose no area."""
     wrong = rows.vectors.lazy().filter(~pl.col("has_area"))
-    return found(wrong, worded("Expected a {} with an area, got all vertices on a line", "type"))
+    return found(wrong, worded("Expected a {} with an area, got an outline that encloses none", "type"))
 
 
 def repeated_vertices(rows: Rows) -> pl.LazyFrame:

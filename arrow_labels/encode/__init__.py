@@ -29,7 +29,7 @@ from arrow_labels.encode.rows import patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.redaction import hides_options, reason, shown
-from arrow_labels.sources import file_system, is_stream, suffixes
+from arrow_labels.sources import descriptor, file_system, is_stream, suffixes
 from arrow_labels.tables import LabelTables, each_of, expect_tables
 from arrow_labels.wire import decode_json, encode_json
 
@@ -197,11 +197,15 @@ def _appears_whole(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[IO[byte
         opened.close()
         return
     if is_stream(Path(path)):
-        with Path(path).open("ab") as plain, compress(plain) as file:
+        number = descriptor(path)
+        with (
+            Path(path).open("ab") if number is None else os.fdopen(os.dup(number), "wb") as plain,
+            compress(plain) as file,
+        ):
             yield file
         return
     # Not by a transaction: that moves the file from the folder of temporary files, which may be on another disk.
-    place = Path(path).resolve()
+    place = Path(os.path.realpath(path))
     new = place.with_name(f".{place.name}.partial-{secrets.token_hex(8)}")
     try:
         with new.open("wb") as plain, compress(plain) as file:

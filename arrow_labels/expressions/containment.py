@@ -20,10 +20,10 @@ _SLACK: Final = 1e-12
 def points_in_cuboids(points: pl.LazyFrame, cuboids: Frame, *, cell: float = 2.0) -> pl.LazyFrame:
     """Pairs of a point and a cuboid of the same frame that it lies in.
 
-    A point p lies in a cuboid where, with the cuboid's centre c and rotation R (qx, qy, qz, qw, or the turn by yaw
-    where a row has none), no part of ``R* (p - c)`` is larger than half the length, width, or height: the surface
-    belongs to the cuboid, as far as rounding lets a point be on it. Points and cuboids are brought together by square
-    cells of the ground, and then compared exactly.
+    A point p lies in a cuboid where, with the cuboid's centre c and rotation R, no part of ``R* (p - c)`` is larger
+    than half the length, width, or height: the surface belongs to the cuboid, as far as rounding lets a point be on it.
+    R is that of `corners`: qx, qy, qz, qw, or the turn by yaw in a row where one of the four is null or their norm
+    is 0. Points and cuboids are brought together by square cells of the ground, and then compared exactly.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ def points_in_cuboids(points: pl.LazyFrame, cuboids: Frame, *, cell: float = 2.0
         One row a pair, in the order of the points and then of the cuboids: sample_id, sensor_index, frame_index;
         point_index, int64, that of the points, or the place of the row among all rows of `points` where they have
         none; of the columns labelset, annotation_index, id, track_id, category_id and category those that the cuboids
-        have. A point with a null, NaN or infinite coordinate lies in no cuboid. Nothing lies in a cuboid one of whose
-        numbers is null, NaN or infinite, or of which a dimension is negative.
+        have. A point with a null, NaN or infinite coordinate lies in no cuboid. Nothing lies in a cuboid where a number
+        that it needs is null, NaN or infinite (the yaw only where it has no other rotation), or a dimension is
+        negative.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def count_points(frame: pl.LazyFrame, points: Frame, *, cell: float = 2.0) -> pl
     -------
     pl.LazyFrame
         The frame with the column point_count: int64, how many points lie in the cuboid as `points_in_cuboids` defines
-        it, 0 included; null where one of the numbers of the cuboid is null, NaN or infinite.
+        it, 0 included; null where a number that the cuboid needs is null, NaN or infinite.
 
     Raises
     ------

@@ -98,7 +98,9 @@ def _decode(expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
             return red + 256 * green + 65536 * blue
     if isinstance(dtype, pl.List | pl.Array) and dtype.inner.is_integer():
         numbers = expr.arr.to_list() if isinstance(dtype, pl.Array) else expr
-        return _of_bytes(numbers.cast(pl.List(pl.UInt8), strict=False).cast(pl.Binary, strict=False))
+        # Without the alpha: one that is no byte would make the whole binary null.
+        colour = pl.when(numbers.list.len().is_between(3, 4)).then(numbers.list.head(3))
+        return _of_bytes(colour.cast(pl.List(pl.UInt8), strict=False).cast(pl.Binary, strict=False))
     if dtype == pl.Binary:
         return _of_bytes(expr)
     raise SchemaError(f"Expected {_EXPECTED}, got `{dtype}`")

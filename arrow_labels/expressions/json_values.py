@@ -20,7 +20,7 @@ Wanted: TypeAlias = tuple[str, pl.DataType | None]
 
 _ABSENT: Final = Raw()
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
-_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError)
+_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BITS: Final[dict[pl.DataType, int]] = {
     **{pl.Int8(): 8, pl.Int16(): 16, pl.Int32(): 32, pl.Int64(): 64},
     **{pl.UInt8(): 8, pl.UInt16(): 16, pl.UInt32(): 32},
@@ -78,9 +78,7 @@ def _object(text: str) -> dict[str, Raw]:
 
 def _column(raws: list[Raw], dtype: pl.DataType | None) -> pl.Series:
     if dtype is None or dtype == pl.String:
-        from arrow_labels.decode.columns import json_column  # brings pyarrow, and an import of the package shall not
-
-        texts = pl.Series(json_column(raws), dtype=pl.String)
+        texts = _texts(raws)
         return texts if dtype is None else pl.Series([_unquoted(text) for text in texts], dtype=pl.String)
     type_ = _json_type(dtype)
     try:
@@ -90,6 +88,17 @@ def _column(raws: list[Raw], dtype: pl.DataType | None) -> pl.Series:
         decoder = msgspec.json.Decoder(type_)
         values = [_value(raw, decoder, dtype) for raw in raws]
     return pl.Series(values, dtype=dtype)
+
+
+def _texts(raws: list[Raw]) -> pl.Series:
+    from arrow_labels.decode.columns import json_column  # brings pyarrow, and an import of the package shall not
+
+    try:
+        return pl.Series(json_column(raws), dtype=pl.String)
+    except RecursionError:  # A value that is just not too deep to be read may be too deep to be made compact.
+        if len(raws) == 1:
+            return pl.Series([None], dtype=pl.String)
+        return pl.concat([_texts([raw]) for raw in raws])
 
 
 def _unquoted(text: str | None) -> str | None:

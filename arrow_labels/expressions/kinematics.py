@@ -39,7 +39,8 @@ def kinematics(
     coordinates that a turning ego sees is `velocity_absolute` of the rows that `to_ego` gives.) The first row of a
     track has null velocity, the first two have null acceleration. So have rows whose position, or that of the row
     they follow, is null; what is relative is also null where one of the two frames has no ego position. Where time
-    does not go forward from one row to the next, all are null.
+    does not go forward from one row to the next, all are null. A row without `track_id` and `id` belongs to no track:
+    all are null there.
 
     A time difference is the difference of the two integer timestamps, times `timestamp_unit`. Where one of them is
     null, it is the difference of the frame indices divided by `fps`.
@@ -91,8 +92,11 @@ def kinematics(
     frame = frame.with_columns(track(schema).alias("__track"))
     frame = _with_ego(frame, schema, sample_frames, fps is None)
     follows = pl.struct(*POSITION, *_EGO, "__time", "frame_index")
+    # Rows that name no object are a group of their own here, and no track.
     frame = frame.with_columns(
-        follows.shift(rows).over(*LABEL, "__track", order_by="frame_index").alias(name)
+        pl.when(pl.col("__track").is_not_null())
+        .then(follows.shift(rows).over(*LABEL, "__track", order_by="frame_index"))
+        .alias(name)
         for rows, name in ((1, "__before"), (2, "__earlier"))
     )
     frame = frame.with_columns(_seconds(timestamp_unit, fps))
@@ -157,7 +161,7 @@ def _seconds(timestamp_unit: float, fps: float | None) -> list[pl.Expr]:
 
 def _check_seconds(rows: pl.Series) -> pl.Series:
     row = rows.struct.unnest()
-    lacking = row.filter(pl.col("seconds").is_null() & pl.col("follows").is_not_null() & pl.col("track").is_not_null())
+    lacking = row.filter(pl.col("seconds").is_null() & pl.col("follows").is_not_null())
     if len(lacking):
         where = ", ".join(
             f"{name} {value!r}" for name, value in lacking.drop("follows", "seconds").row(0, named=True).items()

@@ -60,10 +60,10 @@ def resample(frame: pl.LazyFrame, times: Frame, *, shapes: Collection[Shape] = I
     LazyFrame
         One row for each time at which a track is there, sorted by label, sensor, object and time, with the same
         columns but `until_frame`. `timestamp` and `frame_index` (null where it has none) are those of `times`, and
-        `clock` (int32) is its `sensor_index`: the rows belong to the frame (`sample_id`, `clock`, `frame_index`).
-        `sensor_index` and `sensor` stay: they say whose pixels or coordinates these are. Where a time is exactly that
-        of a row, so is the state, `is_keyframe` too; elsewhere it is false. All else is that of the row before.
-        Columns that are blended are float64.
+        `clock` (int32, whatever it was) is its `sensor_index`: the rows belong to the frame (`sample_id`, `clock`,
+        `frame_index`). `sensor_index` and `sensor` stay: they say whose pixels or coordinates these are. Where a time
+        is exactly that of a row, so is the state, `is_keyframe` too; elsewhere it is false. All else is that of the row
+        before. Columns that are blended are float64.
 
     Raises
     ------
@@ -113,8 +113,11 @@ def resample(frame: pl.LazyFrame, times: Frame, *, shapes: Collection[Shape] = I
         values["is_keyframe"] = pl.when(_AT == _TIME).then("is_keyframe").otherwise(False)
     if "index" in schema:
         values["index"] = pl.when(pl.col("index").is_not_null()).then(pl.col("__frame").cast(schema["index"]))
-    made = [values.get(name, pl.col(name)).alias(name) for name in schema if name != UNTIL]
-    return rows.select(*made, *(["clock"] if "clock" in clock.collect_schema() else []))
+    made = [name for name in schema if name != UNTIL]
+    if "__clock" in clock.collect_schema():
+        values["clock"] = pl.col("__clock")
+        made += [] if "clock" in schema else ["clock"]
+    return rows.select(values.get(name, pl.col(name)).alias(name) for name in made)
 
 
 def _clock(times: pl.LazyFrame, schema: pl.Schema) -> tuple[pl.LazyFrame, list[str]]:
@@ -124,14 +127,14 @@ def _clock(times: pl.LazyFrame, schema: pl.Schema) -> tuple[pl.LazyFrame, list[s
     require(times, named, what="times")
     sample = [name for name in ("sample_id", "labelset") if name in found]
     index = pl.col("frame_index") if "frame_index" in found else pl.lit(None)
-    sensor = [pl.col("sensor_index").cast(pl.Int32, strict=False).alias("clock")] if "sensor_index" in found else []
+    sensor = [pl.col("sensor_index").cast(pl.Int32, strict=False).alias("__clock")] if "sensor_index" in found else []
     clock = times.filter(_TIME.is_not_null()).select(
         *(pl.col(name).cast(schema[name], strict=False) for name in sample),
         _TIME.cast(pl.Int64).alias("__at"),
         index.cast(schema["frame_index"], strict=False).alias("__frame"),
         *sensor,
     )
-    order = [*sample, "__at", *(["clock"] if sensor else []), "__frame"]
+    order = [*sample, "__at", *(["__clock"] if sensor else []), "__frame"]
     clock = clock.sort(order).with_row_index("__tick").with_columns(pl.col("__tick").cast(pl.Int64))
     return clock, sample
 
@@ -152,7 +155,7 @@ def _with_ticks(rows: pl.LazyFrame, clock: pl.LazyFrame, sample: list[str]) -> p
 def _ticks(rows: pl.LazyFrame, clock: pl.LazyFrame) -> pl.LazyFrame:
     """The ticks of each row, by its number `__row`."""
     ticks = rows.select("__row", pl.int_ranges("__before", "__end").alias("__tick")).explode("__tick")
-    columns = [name for name in clock.collect_schema() if name in ("__tick", "__at", "__frame", "clock")]
+    columns = [name for name in clock.collect_schema() if name in ("__tick", "__at", "__frame", "__clock")]
     return ticks.join(clock.select(columns), on="__tick", how="left", maintain_order="left")
 
 

@@ -169,7 +169,7 @@ def _missing(folder: Folder) -> str:
         )
     message = f"Expected a folder of tables, got nothing - at {url}"
     if isinstance(fs, LocalFileSystem):
-        place = Path(path).resolve()
+        place = Path(os.path.realpath(path))
         hidden = sorted(place.parent.glob(f".{escape(place.name)}.*-*"))
         whole = ", ".join(str(item) for item in hidden if _is_complete(folder._replace(path=item.as_posix())))
         if whole:

@@ -64,7 +64,7 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
     if mode == "overwrite":
         _refuse_delta(folder)
     if isinstance(folder.fs, LocalFileSystem):
-        _write_and_rename(folder, Path(folder.path).resolve(), mode, write)
+        _write_and_rename(folder, Path(os.path.realpath(folder.path)), mode, write)
     else:
         _write_in_place(folder, mode, write)
     _LOG.info("%s is complete after %.1f s", folder.url, time.perf_counter() - start)

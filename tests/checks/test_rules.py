@@ -76,6 +76,14 @@ def test_any_release_can_be_checked(document: Json) -> None:
     dataclasses.replace(al.LabelTables(), findings=found)  # The rows of the table `findings`.
 
 
+def test_an_outline_that_runs_back_on_itself_has_no_area() -> None:
+    """Its vertices are on no line, and the finding does not say so."""
+    found = check_labels(
+        tables(release(frame(vector("polygon", [[1, 2], [4, 2], [1, 2], [1, 0]])))), rules=["zero-area"]
+    )
+    assert found["message"].to_list() == ["Expected a polygon with an area, got an outline that encloses none"]
+
+
 def test_a_rule_that_is_none() -> None:
     with pytest.raises(ValueError, match=r"rules: expected names out of duplicate-id, .*, got 'speeds'"):
         check_labels(al.LabelTables(), rules=["speed", "speeds"])

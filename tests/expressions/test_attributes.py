@@ -124,6 +124,26 @@ def test_odd_documents() -> None:
     assert extracted(['{"b": 1e999, "a": 8}', '{"a": 1e999}', '{"a": -0.0}'], "a", pl.Float64()) == [8, None, 0]
 
 
+def deep(levels: int) -> str:
+    return '{"a": ' + "[" * levels + "1, 2" + "]" * levels + ', "b": 1}'
+
+
+@pytest.mark.parametrize("dtype", [pl.String(), pl.Int64(), XYZ, pl.List(pl.Int64)], ids=str)
+def test_what_is_too_deep_is_null(dtype: pl.DataType) -> None:
+    other = {"x": 1.0, "y": None, "z": None}
+    value = {pl.String(): "1", pl.Int64(): 1, XYZ: other, pl.List(pl.Int64): [1]}[dtype]
+    texts = [deep(5000), json.dumps({"a": value}), None]
+    assert extracted(texts, "a", dtype) == [None, value, None]
+
+
+def test_what_is_almost_too_deep() -> None:
+    """It may be read and be too deep to be made compact; how deep that is depends on the engine."""
+    for levels in range(940, 1010):
+        frame = pl.DataFrame({"attributes": [deep(levels), '{"a": [3, 4]}']})
+        found = frame.select(attribute(pl.col("attributes"), "a")).to_series().to_list()
+        assert found in ([deep(levels)[6:-9].replace(" ", ""), "[3,4]"], [None, "[3,4]"])
+
+
 def test_integers_in_range() -> None:
     numbers = ["127", "128", "-128", "-129", "1.0", "1e2", "1.5", "1e300", "true", '"1"']
     texts: list[str | None] = [f'{{"a": {number}}}' for number in numbers]
@@ -264,6 +284,12 @@ def test_types_and_defaults() -> None:
     ]
     bare = unpacked(rows_of(full, {}), EVERY_TYPE, defaults=False)
     assert bare.rows() == [found.row(0), (*[None] * 9, [])]
+
+
+def test_attributes_that_are_too_deep() -> None:
+    rows = rows_of({"s": "a"}, {"s": "a"}).with_columns(attributes=pl.Series([deep(5000), '{"s": "a"}']))
+    found = unpacked(rows, EVERY_TYPE, defaults=False)
+    assert found.select("s", "attribute_problems").rows() == [(None, []), ("a", [])]
 
 
 def test_contradictions_are_kept_and_reported() -> None:

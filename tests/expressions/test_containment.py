@@ -206,6 +206,20 @@ def test_cuboids_without_a_place_or_a_size(column: str, number: float | None) ->
     assert count_points(frame.lazy(), points).collect()["point_count"].to_list() == [1, 1 if still else None]
 
 
+@pytest.mark.parametrize("yaw", [None, math.nan, 0.0])
+@pytest.mark.parametrize(
+    "rotation", [[None] * 4, [math.nan] * 4, [0.0] * 4, [0.0, 0.0, 0.0, None], [0.0, 0.0, 0.0, 1.0]]
+)
+def test_a_cuboid_needs_a_rotation_or_a_yaw(rotation: list[float | None], yaw: float | None) -> None:
+    row = CUBE | {"annotation_index": 0, "yaw": yaw} | dict(zip(QUATERNION, rotation, strict=True))
+    frame = keyed(pl.DataFrame([row], schema_overrides=dict.fromkeys(["yaw", *QUATERNION], pl.Float64)))
+    points = cloud(np.array([[0.5, 0.5, 0.5]]))
+    is_turned = rotation == [0, 0, 0, 1]
+    there = is_turned or (yaw == 0 and not any(part is not None and math.isnan(part) for part in rotation))
+    assert found(points, frame) == [(0, 0)] * there
+    assert count_points(frame.lazy(), points).collect()["point_count"].to_list() == [1 if there else None]
+
+
 def test_numbers_that_overflow() -> None:
     points = cloud(np.array([[0.5, 0.5, 0.5], [1e300, 0, 0]]))
     cube = KEY | CUBE

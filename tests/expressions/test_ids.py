@@ -80,6 +80,14 @@ def test_what_is_no_pixel_is_null() -> None:
     assert decoded([None, None], pl.Null) == [None, None]
 
 
+def test_alpha_does_not_count() -> None:
+    pixels = [[1, 2, 3, -1], [1, 2, 3, None], [1, 2, -3, 4], [1, None, 3, -1], [1, 2, 3, -1, -1], [1, 2], None]
+    assert decoded(pixels, pl.List(pl.Int8)) == [197121, 197121, *[None] * 5]
+    pixels = [[1, 2, 3, 300], [1, 2, 3, None], [1, 2, 300, 4], [None] * 4, None]
+    assert decoded(pixels, pl.List(pl.Int64)) == [197121, 197121, None, None, None]
+    assert decoded(pixels, pl.Array(pl.Int64, 4)) == [197121, 197121, None, None, None]
+
+
 def test_extension_columns() -> None:
     packed = pl.Series("pixel", [257]).ext.to(pl.Extension("some.ids", pl.Int64)).to_frame().lazy()
     assert everywhere(packed.select(decode_ids(pl.col("pixel")))).rows() == [(257,)]

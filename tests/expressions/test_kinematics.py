@@ -168,6 +168,16 @@ def test_a_row_without_neighbours_needs_no_timestamp() -> None:
     assert speeds(nameless) == [None] * 3
 
 
+def test_rows_that_name_no_object_are_no_track() -> None:
+    nameless = rows_of([0, 1, 2], LINE).with_columns(track_id=pl.lit(None, pl.Int64), id=pl.lit(None, pl.Int64))
+    named = nameless.with_columns(track_id=pl.lit(7, pl.Int64))
+    found = everywhere(kinematics(pl.concat([nameless, named]).lazy(), frames_of(LINE), fps=1, vectors=True))
+    assert found.head(3).select(*MOTIONS, *VECTORS).null_count().row(0) == (3,) * 16
+    assert found["velocity_absolute"].to_list() == [None] * 4 + [1, 2]
+    timed = nameless.with_columns(timestamp=pl.Series([0, 1, 2]))
+    assert speeds(timed, timestamp_unit=1) == [None] * 3
+
+
 def test_what_is_null_or_not_a_number() -> None:
     rows = rows_of([0, 1, 2, 3, 4], [[0.0, 0, 0], [1.0, 0, 0], [math.nan, 0, 0], [3.0, 0, 0], [4.0, 0, 0]])
     found = kinematics(rows.lazy(), fps=1)

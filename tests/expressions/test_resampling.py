@@ -199,6 +199,17 @@ def test_columns() -> None:
     assert found["clock"].to_list() == [3, 3, 3]
 
 
+def test_another_clock_is_replaced() -> None:
+    rows = one_track(timestamp=[0, 40], clock=["user's", None], x=[0, 4])
+    found = resample(rows, times(0, 40, sensor_index=3)).collect()
+    assert found.columns == rows.collect_schema().names()
+    assert found["clock"].to_list() == [3, 3]
+    assert found.schema["clock"] == pl.Int32
+    again = everywhere(resample(found.with_columns(frame_index=pl.Series([0, 1])).lazy(), times(10, sensor_index=4)))
+    assert again.select("clock", "x").rows() == [(4, 1.0)]
+    assert resample(rows, times(0, 40)).collect()["clock"].to_list() == ["user's", None]
+
+
 def test_times_of_a_labelset() -> None:
     rows = one_track(timestamp=[0, 40])
     assert resample(rows, times(10, labelset="other")).collect().height == 0
