@@ -182,22 +182,26 @@ def _files(url: str, storage_options: dict[str, Any] | None) -> Iterator[File]:
 def files_below(fs: fsspec.AbstractFileSystem, path: str) -> dict[str, dict[str, Any]]:
     """The files below a folder, as `find` gives them.
 
-    That would pass over local folders that may not be read, and over links to folders; each folder is read once.
+    That would pass over local folders that may not be read, and over links to folders. Each folder is read once, by its
+    own name if it lies below.
     """
     if not isinstance(fs, LocalFileSystem):
         return cast("dict[str, dict[str, Any]]", fs.find(path, detail=True))
     found: dict[str, dict[str, Any]] = {}
-    folders, links = [path], {os.path.realpath(path)}
-    while folders:
+    folders, seen = [path], set()
+    links: set[str] = set()
+    while folders or links:
+        folder = folders.pop() if folders else min(links)
+        links.discard(folder)
+        if (place := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(place)
         with suppress(FileNotFoundError):
-            for item in fs.ls(folders.pop(), detail=True):
+            for item in fs.ls(folder, detail=True):
                 if item["type"] == "directory":
                     folders.append(item["name"])
                 elif item.get("islink", False) and Path(item["name"]).is_dir():
-                    place = os.path.realpath(item["name"])
-                    if place not in links:
-                        links.add(place)
-                        folders.append(item["name"])
+                    links.add(item["name"])
                 else:
                     found[item["name"]] = item
     return found

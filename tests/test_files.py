@@ -357,9 +357,12 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     (store / "loop").symlink_to(folder)
     (folder / "one").symlink_to(store)
     (folder / "two").symlink_to(store)
+    (folder / "z").mkdir()
+    (folder / "z" / "c.json").write_bytes(text(3))
+    (folder / "a").symlink_to(folder / "z")
     tables = al.read_labels(folder)
-    assert sorted(ids(tables)) == [1, 2]
-    assert len(set(tables.labels["sample_id"].to_pylist())) == 2
+    assert ids(tables) == [1, 2, 3]
+    assert tables.labels["sample_id"].to_pylist() == ["one/a", "one/inner/b", "z/c"]
 
 
 @pytest.mark.parametrize("write", [al.write_parquet, al.write_delta])
