@@ -74,7 +74,6 @@ LAYERS = (
     "division",
     "workers",
     "read",
-    "skeleton",
     "pieces",
     "partitions",
     "write.folder",
