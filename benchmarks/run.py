@@ -1,5 +1,7 @@
 """Run every benchmark of this folder, one after the other, on a machine that does nothing else.
 
+With ``--quick``, which shows that they run and not how fast, on all cores.
+
 python benchmarks/run.py [--quick]
 """
 
@@ -10,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -61,15 +64,19 @@ def version(package: str) -> str:
         return "not installed"
 
 
+def run(script: Path) -> bool:
+    """Whether a benchmark ran; what it said is printed when it ends, so that of two at a time each has a place."""
+    done = subprocess.run([sys.executable, str(script), *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+    print(f"\n## {script.stem}\n\n{done.stdout}", end="", flush=True)
+    return done.returncode == 0
+
+
 def main() -> int:
     """Exit status: 0 if every benchmark ran."""
     print(machine(), flush=True)
-    failed = []
-    for script in sorted(HERE.glob("*.py")):
-        if script.name not in NOT_BENCHMARKS:
-            print(f"\n## {script.stem}\n", flush=True)
-            if subprocess.run([sys.executable, str(script), *sys.argv[1:]]).returncode:
-                failed.append(script.name)
+    scripts = [script for script in sorted(HERE.glob("*.py")) if script.name not in NOT_BENCHMARKS]
+    with ThreadPoolExecutor(os.cpu_count() if "--quick" in sys.argv else 1) as threads:
+        failed = [script.name for script, ran in zip(scripts, threads.map(run, scripts), strict=True) if not ran]
     if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
