@@ -70,9 +70,7 @@ def _joined(parts: Sequence[PointsText], lengths: Ints) -> Iterator[tuple[bytes,
             piece, size, start = [], 0, end
 
 
-def _point_counts(
-    parts: Sequence[PointsText], texts: Sequence[bytes], ends: Sequence[Ints]
-) -> tuple[Ints, Bits, bool]:
+def _point_counts(parts: Sequence[PointsText], texts: Sequence[bytes], ends: Sequence[Ints]) -> tuple[Ints, Bits, bool]:
     """Points in each list, which points have two numbers, and whether every bracket is where it must be for that."""
     if not any(part.shape for part in parts):
         counts = [planar_counts(text, places) for text, places in zip(texts, ends, strict=True)]
