@@ -9,7 +9,7 @@ import polars as pl
 
 from arrow_labels.checks import check_labels
 from arrow_labels.checks.found import worded
-from arrow_labels.formats import tables_at
+from arrow_labels.formats import parts_at
 from arrow_labels.masks import read_masks
 from arrow_labels.read import iter_labels
 from arrow_labels.redaction import shown
@@ -32,8 +32,9 @@ def tables_of(
     progress: Progress | None,
 ) -> LabelTables:
     """Labels of files, or the tables of a folder that `convert` wrote."""
-    tables = tables_at(sources, labelsets, storage_options)
-    if tables is not None:
+    stored = parts_at(sources, labelsets, storage_options)
+    if stored is not None:
+        tables = LabelTables.concat(stored)
         return read_masks(tables, storage_options=storage_options, on_error="collect") if masks else tables
     parts = iter_labels(
         list(sources),

@@ -2,7 +2,7 @@
 
 Results go to standard output and everything else to standard error; tables are drawn on a terminal and are plain text
 elsewhere. Exit status: 0 done; 1 errors in labels, rejects, or an input or target that fails; 2 wrong use; 130
-interrupted.
+interrupted, 143 told to end.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from arrow_labels.command_options import (
 )
 from arrow_labels.convert_command import convert
 from arrow_labels.formats import Format as TablesFormat
-from arrow_labels.formats import counted, iter_tables, tables_at
-from arrow_labels.inspection import inspect_labels
+from arrow_labels.formats import counted, iter_tables, parts_at
+from arrow_labels.inspection import inspect_labels, inspect_parts
 from arrow_labels.schema import DESCRIPTIONS, KEYS, ROWS
 from arrow_labels.sources import file_system, is_stream
 from arrow_labels.terminal import print_json, print_table, print_text
@@ -153,9 +153,9 @@ def inspect(
     with reported():
         with progress_bar("inspect", quiet=False) as (progress, _):
             labelsets = labelset or None
-            tables = tables_at(sources, labelsets, options)
-            if tables is not None:
-                found = inspect_labels(tables)
+            stored = parts_at(sources, labelsets, options)
+            if stored is not None:
+                found = inspect_parts(stored)
             else:
                 found = inspect_labels(sources, labelsets=labelsets, storage_options=options, progress=progress)
         if output == "json":

@@ -6,11 +6,13 @@ import itertools
 import logging
 import platform
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import polars as pl
 import pyarrow as pa
@@ -40,7 +42,8 @@ _QUERY: Final = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://[^\s?]*)\?\S*"
 def reported() -> Iterator[None]:
     """Turn what can go wrong with inputs and targets into one line and an exit status."""
     try:
-        yield
+        with _tidy_when_told_to_end():
+            yield
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (al.ArrowLabelsError, al.MissingExtraError, OSError, pa.ArrowException) as error:
@@ -53,6 +56,24 @@ def reported() -> Iterator[None]:
             message = message.replace(name, option)
         _complain(f"error: {message}")
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _tidy_when_told_to_end() -> Iterator[None]:
+    """Let SIGTERM, by which schedulers end processes, leave no half of a target behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Printed(logging.Handler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
@@ -126,20 +127,22 @@ def folder_format(place: str, storage_options: dict[str, Any] | None) -> Format 
     return next((of for mark, of in _MARKS.items() if fs.exists(f"{path.rstrip('/')}/{mark}")), None)
 
 
-def tables_at(
+def parts_at(
     sources: Sequence[str], labelsets: Collection[str] | None, storage_options: dict[str, Any] | None
-) -> LabelTables | None:
-    """The tables of some labelsets, if the one source is a folder that `convert_to` wrote; None if it is not."""
+) -> Iterator[LabelTables] | None:
+    """The tables of some labelsets as `iter_tables` gives them; None if the one source is no folder of tables."""
     if len(sources) != 1 or (of := folder_format(sources[0], storage_options)) is None:
         return None
-    found = read_tables(sources[0], of, storage_options=storage_options, lake_options=None)
-    if labelsets is None:
-        return found
-    chosen = pa.array(labelsets, pa.string())
+    parts = iter_tables(sources[0], of, storage_options=storage_options, lake_options=None)
+    return parts if labelsets is None else map(partial(_of_labelsets, pa.array(labelsets, pa.string())), parts)
+
+
+def _of_labelsets(labelsets: pa.Array, part: LabelTables) -> LabelTables:
+    """The rows of some labelsets, and those of no labelset at all."""
     return LabelTables(
         **{
-            name: table.filter(pc.is_in(table["labelset"], chosen)) if "labelset" in table.column_names else table
-            for name, table in found
+            name: table.filter(pc.is_in(table["labelset"], labelsets)) if "labelset" in table.column_names else table
+            for name, table in part
         }
     )
 

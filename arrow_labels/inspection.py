@@ -126,6 +126,11 @@ def inspect_labels(
             on_error=on_error,
             progress=progress,
         )
+    return inspect_parts(parts)
+
+
+def inspect_parts(parts: Iterable[LabelTables]) -> dict[str, pl.DataFrame]:
+    """What `inspect_labels` finds in parts, none of which has but some of the rows of a sample."""
     totals = _count(LabelTables())
     rejects = [pl.DataFrame(SCHEMAS["rejects"].empty_table())]
     for part in parts:

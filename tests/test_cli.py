@@ -310,6 +310,13 @@ def test_inspect_tables(to: str, labelset: tuple[str, ...], tmp_path: Path) -> N
     assert (told.exit_code, told.stdout, told.stderr) == (0, expected.stdout, "")
 
 
+def test_inspect_tables_a_sample_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("convert", STREET, tmp_path / "tables").exit_code == 0
+    monkeypatch.setattr("arrow_labels.formats._BATCH_BYTES", 1)
+    monkeypatch.setattr("arrow_labels.formats.read_parquet", None)  # which reads all at once
+    assert run("inspect", tmp_path / "tables").stdout == run("inspect", STREET).stdout
+
+
 def test_restore_writes_where_standard_output_is(tmp_path: Path) -> None:
     assert run("convert", STREET, tmp_path / "tables").exit_code == 0
     with (tmp_path / "out").open("wb", buffering=0) as out:

@@ -123,9 +123,13 @@ def test_killed_at_random_moments(source: Path, tmp_path: Path) -> None:
     assert seen.total() == KILLS
 
 
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@SIGNALS
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("mode", ["error", "overwrite"])
-def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: int) -> None:
+def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: int, number: signal.Signals) -> None:
     """The most patient place to be in: the answer would take hours."""
     place, target = tmp_path / "tmp", tmp_path / "out"
     place.mkdir()
@@ -139,19 +143,20 @@ def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: in
                 assert process.poll() is None
             time.sleep(0.2)
             begun = time.monotonic()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             out, err = ended_by_itself(process)
             ended = time.monotonic() - begun
-    print(f"ended {ended:.2f} s after SIGINT, all processes {nobody_is_left(process.pid):.2f} s after that")
-    assert (out, err, process.returncode) == ("start\n", "", 130)
+    print(f"ended {ended:.2f} s after {number.name}, all processes {nobody_is_left(process.pid):.2f} s after that")
+    assert (out, err, process.returncode) == ("start\n", "", 128 + number)
     assert sorted(path.name for path in tmp_path.iterdir()) == (["out", "tmp"] if mode == "overwrite" else ["tmp"])
     assert not any(place.iterdir())
     if mode == "overwrite":
         assert al.read_parquet(target) == OLD
 
 
+@SIGNALS
 @pytest.mark.parametrize("workers", [1, 2])
-def test_interrupted_while_it_works(source: Path, tmp_path: Path, workers: int) -> None:
+def test_interrupted_while_it_works(source: Path, tmp_path: Path, workers: int, number: signal.Signals) -> None:
     place, target = tmp_path / "tmp", tmp_path / "out"
     place.mkdir()
     with start("convert", *[source] * 40, target, "--workers", workers, folder=place) as process:
@@ -160,10 +165,12 @@ def test_interrupted_while_it_works(source: Path, tmp_path: Path, workers: int) 
             assert process.poll() is None
         time.sleep(0.3)
         begun = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = ended_by_itself(process)
         ended = time.monotonic() - begun
-    print(f"{workers} workers: ended {ended:.2f} s after SIGINT, all {nobody_is_left(process.pid):.2f} s after that")
-    assert (out, err, process.returncode) == ("start\n", "", 130)
+    print(
+        f"{workers} workers: ended {ended:.2f} s after the signal, all {nobody_is_left(process.pid):.2f} s after that"
+    )
+    assert (out, err, process.returncode) == ("start\n", "", 128 + number)
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
     assert not any(place.iterdir())
