@@ -50,6 +50,17 @@ def turned(angle: float, length: float = 1.0) -> Json:
     return {"qx": 0.0, "qy": 0.0, "qz": length * math.sin(angle / 2), "qw": length * math.cos(angle / 2)}
 
 
+def leaning(pitch: float) -> Json:
+    """A track that turns, with a rotation between its keyframes that is 5 milliradians from the yaw."""
+    headings = [(0.5, {"is_keyframe": True}), (0.505, {"is_keyframe": False}), (0.5, {"is_keyframe": True})]
+    lean, rest = math.sin(pitch / 2), math.cos(pitch / 2)
+    states = []
+    for heading, key in headings:
+        sin, cos = math.sin(heading / 2), math.cos(heading / 2)
+        states.append(key | {"rotation": {"qx": -sin * lean, "qy": cos * lean, "qz": sin * rest, "qw": cos * rest}})
+    return release(track(*states))
+
+
 def frame(*annotations: Json, **members: Any) -> Json:
     return {"annotations": list(annotations)} | members
 
@@ -80,6 +91,13 @@ def colours(*frames: Any, **definition: Any) -> Json:
     return release(track(*states), categories=category(ATTRIBUTES[0] | definition))
 
 
+def same_on_track(*values: Any) -> Json:
+    """A release of a track with an attribute that has one value on all of it."""
+    spec = ATTRIBUTES[4 if isinstance(values[0], dict) else 1] | {"is_track_level": True}
+    states = [{"attributes": {spec["name"]: value}} for value in values]
+    return release(track(*states), categories=category(spec))
+
+
 def on_sensors(*annotations: list[Json], **members: Any) -> Json:
     """Label attributes of several sensors, each with the annotations of its frames."""
     sensors = [
@@ -97,6 +115,13 @@ def cloud(points: int) -> Json:
     return {"frames": [{"pcd": {"url": "a.pcd", "type": "pcd", "point_count": points}}]}
 
 
+def in_sample_time(*x: float) -> Json:
+    """A track between two keyframes, of which only the sample says the times: 0, 1, 3 and 4."""
+    states = [KEY, *(BETWEEN | {"x": each} for each in x), KEY | {"x": 4.0}]
+    times = [{"timestamp": time * 10**9} for time in (0, 1, 3, 4)]
+    return release(track(*states), {"frames": times})
+
+
 def linked(to_id: int, **members: Any) -> Json:
     categories = [{"id": 1, "name": "car"} | members, {"id": 2, "name": "trailer"}]
     annotations = [cuboid(1), cuboid(2, x=9.0), cuboid(3, x=20.0, category_id=2)]
@@ -108,10 +133,23 @@ def limited(dimension: float, **rule: Any) -> Json:
     return release(made, warning_rules=[{"name": "cuboid-dimension-limits"} | rule])
 
 
+def growing(millimetres: int) -> Json:
+    """A track whose length grows by less than a millimetre a frame."""
+    lengths = [4.0 + 0.0003 * millimetres * at for at in range(4)]
+    return release(track(*({"dimensions": {"x": length, "y": 2.0, "z": 1.5}} for length in lengths)))
+
+
 def intersecting(category_id: int, **rule: Any) -> Json:
     made = frame(cuboid(1), cuboid(2, x=1.0, category_id=category_id))
     categories = [{"id": number, "name": "car"} for number in sorted({1, category_id})]
     return release(made, categories=categories, warning_rules=[{"name": "intersecting-cuboids"} | rule])
+
+
+def stacked(z: float) -> Json:
+    """Two cuboids, the upper one on the lower one or in it: 0.65 + 0.65 and 1.45 - 0.15 differ by rounding."""
+    low = cuboid(1, position={"x": 10.0, "y": 5.0, "z": 0.65}, dimensions={"x": 6.0, "y": 2.4, "z": 1.3})
+    high = cuboid(2, position={"x": 10.0, "y": 5.0, "z": z}, dimensions={"x": 6.0, "y": 2.4, "z": 0.3})
+    return release(frame(low, high), warning_rules=[{"name": "intersecting-cuboids"}])
 
 
 def times(*timestamps: Any) -> Json:
@@ -240,6 +278,11 @@ FORMS: dict[str, list[Pair]] = {
     "track-attribute": [
         (colours("red", None, "blue", is_track_level=True), colours("red", None, "red", is_track_level=True)),
         (colours("red", None, "blue", is_track_level=True), colours("red", None, "blue", is_track_level=False)),
+        (same_on_track(["left"], ["right"]), same_on_track(["left", "right"], ["right", "left"])),
+        (
+            same_on_track({"x": 1, "y": 2, "z": 3}, {"x": 1, "y": 2, "z": 4}),
+            same_on_track({"x": 1, "y": 2, "z": 3}, {"z": 3.0, "y": 2.0, "x": 1}),
+        ),
     ],
     "synced-attribute": [
         (
@@ -290,6 +333,11 @@ FORMS: dict[str, list[Pair]] = {
             release(frame(vector("polygon", [[0, 0], [4, 0], [4, 4], [2, 0], [0, 4]]))),
             release(frame(vector("polygon", [[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]]))),
         ),
+        (
+            release(frame(vector("polygon", [[0, 0, 1], [2, 1, 3], [2, 1, 1], [0, 0, 3]]))),
+            # A sign with a little noise, of which above shows nothing else.
+            release(frame(vector("polygon", [[10, 4.001, 1], [11.73, 5, 1], [11.72, 5.001, 2], [10.001, 4, 2]]))),
+        ),
     ],
     "outside-image": [
         (
@@ -317,6 +365,8 @@ FORMS: dict[str, list[Pair]] = {
             release(frame(cuboid(rotation=turned(0.6)))),  # standing on its front, it has no heading
             release(frame(cuboid(rotation={"qx": 0, "qy": math.sqrt(0.5), "qz": 0, "qw": math.sqrt(0.5)}))),
         ),
+        # Between keyframes it may be off by what two ways to interpolate make of it, if it leans.
+        (leaning(0.0), leaning(0.3)),
     ],
     "cuboid-dimension-limits": [
         (limited(10.5, max={"x": 10}), limited(10, max={"x": 10})),
@@ -326,18 +376,33 @@ FORMS: dict[str, list[Pair]] = {
         (intersecting(1, excluded_categories=[]), intersecting(1, excluded_categories=[1])),
         (intersecting(2), intersecting(2, excluded_categories=[2])),
         (intersecting(1, excluded_set_of_categories=[1, 2]), intersecting(2, excluded_set_of_categories=[1, 2])),
+        (stacked(1.3), stacked(1.45)),
     ],
     "changed-dimensions": [
         (
             release(track({}, {"dimensions": {"x": 4.5, "y": 2.0, "z": 1.5}})),
             release(track({}, {"dimensions": {"x": 4.0005, "y": 2.0, "z": 1.5}})),
-        )
+        ),
+        (growing(6), growing(1)),
     ],
     "speed": [
         (
             release(sequence(frame(cuboid(), timestamp=10**9), frame(cuboid(x=7.1), timestamp=11 * 10**8))),
             release(sequence(frame(cuboid(), timestamp=10**9), frame(cuboid(x=6.9), timestamp=11 * 10**8))),
-        )
+        ),
+        (
+            release(
+                sequence(
+                    frame(cuboid(), timestamp=10**9),
+                    frame(timestamp=10**9 + 1),
+                    frame(cuboid(x=15), timestamp=12 * 10**8),
+                )
+            ),
+            # In microseconds, which the times around a hole show, too.
+            release(
+                sequence(frame(cuboid(), timestamp=0), frame(timestamp=5 * 10**5), frame(cuboid(x=5), timestamp=10**6))
+            ),
+        ),
     ],
     "no-keyframe": [(release(track(BETWEEN, BETWEEN)), release(track(KEY, {})))],
     "outside-keyframes": [
@@ -348,7 +413,12 @@ FORMS: dict[str, list[Pair]] = {
         (
             release(track(KEY, BETWEEN | {"x": 1.5}, KEY | {"x": 2.0})),
             release(track(KEY, BETWEEN | {"x": 1.0}, KEY | {"x": 2.0})),
-        )
+        ),
+        (  # what stays as it is before a hole
+            release(track(KEY, BETWEEN | {"x": 1.5}, None, KEY | {"x": 3.0})),
+            release(track(KEY, BETWEEN, None, KEY | {"x": 3.0})),
+        ),
+        (in_sample_time(1.0, 2.0), in_sample_time(1.0, 3.0)),
     ],
     "hole": [
         (

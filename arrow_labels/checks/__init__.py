@@ -139,7 +139,7 @@ def check_labels(tables: LabelTables, *, rules: Collection[str] | None = None) -
     for part in parts(expect_tables(tables)):
         _check(Rows(part), [name for name in chosen if name not in _WHOLE], found)
     _check(Rows(tables), [name for name in chosen if name in _WHOLE], found)
-    return pl.concat([_none(), *(each for name in chosen for each in found[name])])
+    return pl.concat([_none(), *(_in_order(found[name]) for name in chosen)])
 
 
 def _check(rows: Rows, names: list[str], found: dict[str, list[pl.DataFrame]]) -> None:
@@ -164,6 +164,12 @@ def _finished(name: str, found: pl.DataFrame, rows: Rows) -> pl.DataFrame:
         pl.col("message").str.head(LONGEST), rule=pl.lit(name), severity=pl.lit(RULES[name].severity)
     )
     return pl.concat([_none(), given.select(column for column in _COLUMNS if column in given.columns)], how="diagonal")
+
+
+def _in_order(findings: list[pl.DataFrame]) -> pl.DataFrame:
+    """The findings of a rule in several parts, each of which is sorted."""
+    rows = pl.concat([_none(), *findings])
+    return rows.sort(_PLACE, maintain_order=True) if len(findings) > 1 else rows
 
 
 def _none() -> pl.DataFrame:

@@ -24,6 +24,8 @@ UNIT: Final = 1e-3
 """By how much the length of a quaternion may differ from 1."""
 ANGLE: Final = 1e-3
 """Radians that yaw and rotation may differ by."""
+UPRIGHT: Final = 1e-4
+"""Square of the sine of half the angle by which an upright cuboid may lean: 0.02 radians."""
 LENGTH: Final = 1e-3
 """Metres that a dimension may change by."""
 
@@ -41,9 +43,8 @@ def non_finite_cuboid(rows: Rows) -> pl.LazyFrame:
 def non_positive_dimensions(rows: Rows) -> pl.LazyFrame:
     """Cuboids with a length, width or height that is not above 0."""
     wrong = rows.cuboids.lazy().filter(pl.any_horizontal(pl.col(name) <= 0 for name in DIMENSIONS))
-    return found(
-        wrong, worded("Expected dimensions above 0, got {} x {} x {}", *DIMENSIONS), pl.concat_list(DIMENSIONS)
-    )
+    message = worded("Expected dimensions above 0, got {} x {} x {}", *map(_text, DIMENSIONS))
+    return found(wrong, message, pl.concat_list(DIMENSIONS))
 
 
 def yaw_range(rows: Rows) -> pl.LazyFrame:
@@ -62,7 +63,10 @@ def quaternion_norm(rows: Rows) -> pl.LazyFrame:
 
 
 def yaw_rotation(rows: Rows) -> pl.LazyFrame:
-    """Cuboids whose yaw is not the heading of their rotation; not those that stand on their front or back."""
+    """Cuboids whose yaw is not the heading of their rotation; not those that stand on their front or back.
+
+    Nor those that lean between keyframes: there the two are interpolated each in its own way.
+    """
     names = [f"__{name}" for name in QUATERNION]
     turned = rows.cuboids.lazy().filter(pl.all_horizontal(pl.col(name).is_finite() for name in ("yaw", *QUATERNION)))
     for step, source in ((scaled, list(QUATERNION)), (normalised, names)):
@@ -70,7 +74,8 @@ def yaw_rotation(rows: Rows) -> pl.LazyFrame:
         turned = turned.with_columns(part.alias(name) for name, part in parts)
     x, y, z, w = quaternion(names)
     lying = (x * z - w * y).abs() < 0.5 - 1e-4  # half the sine of the pitch
-    turned = turned.filter(lying).with_columns(yaw((x, y, z, w)).alias("__heading"))
+    follows = pl.col("is_keyframe").fill_null(True) | (x * x + y * y < UPRIGHT)
+    turned = turned.filter(lying & follows).with_columns(yaw((x, y, z, w)).alias("__heading"))
     wrong = turned.filter(wrapped(pl.col("yaw") - pl.col("__heading")).abs() > ANGLE)
     message = worded("Expected the yaw of the rotation, {}, got {}", pl.col("__heading").round(6), "yaw")
     return found(wrong, message, pl.col("yaw"))
@@ -139,19 +144,19 @@ def _may_intersect(rule: Intersections) -> pl.Expr:
 
 
 def changed_dimensions(rows: Rows) -> pl.LazyFrame:
-    """Tracks whose cuboids change their dimensions: the first one of other dimensions."""
+    """Tracks whose cuboids change their dimensions: the first one of other dimensions than the first of the track."""
     ordered = rows.cuboid_tracks.lazy()
     track = ["sensor_no", "track"]
-    apart = pl.any_horizontal((pl.col(name) - pl.col(name).shift(1)).abs() > LENGTH for name in DIMENSIONS)
-    spread = ordered.filter(same_object() & apart).select(track).unique()
-    changing = ordered.join(spread, on=track, how="semi", maintain_order="left")
-    before = [pl.col(name).shift(1).alias(f"{name}_before") for name in DIMENSIONS]
-    changed = changing.with_columns(*before, (same_object() & apart).alias("changed")).filter("changed")
+    spread = [pl.col(name).max() - pl.col(name).min() > LENGTH for name in DIMENSIONS]
+    firsts = [pl.col(name).drop_nulls().first().alias(f"{name}_first") for name in DIMENSIONS]
+    changing = ordered.group_by(track).agg(*firsts, spread=pl.any_horizontal(spread)).filter("spread")
+    apart = pl.any_horizontal((pl.col(name) - pl.col(f"{name}_first")).abs() > LENGTH for name in DIMENSIONS)
+    changed = ordered.join(changing, on=track, how="inner", maintain_order="left").filter(apart)
     first = changed.unique(track, keep="first", maintain_order=True)
     message = worded(
         "Expected {} x {} x {} as before on the track, got {} x {} x {}",
-        *(f"{name}_before" for name in DIMENSIONS),
-        *DIMENSIONS,
+        *(_text(f"{name}_first") for name in DIMENSIONS),
+        *map(_text, DIMENSIONS),
     )
     return found(first, message, pl.concat_list(DIMENSIONS))
 
@@ -161,12 +166,17 @@ def speed(rows: Rows) -> pl.LazyFrame:
     steps = [pl.col(name) - pl.col(name).shift(1) for name in POSITION]
     seconds = (pl.col("time") - pl.col("time").shift(1)).cast(pl.Float64) * 1e-9
     metres = (steps[0] * steps[0] + steps[1] * steps[1] + steps[2] * steps[2]).sqrt()
+    frames = pl.max_horizontal(pl.col("frame_index") - pl.col("frame_index").shift(1), 1)
     moved = rows.cuboid_tracks.lazy().with_columns(
-        pl.when(same_object() & (seconds >= MIN_SECONDS)).then(metres / seconds).alias("speed")
+        pl.when(same_object() & (seconds >= MIN_SECONDS * frames)).then(metres / seconds).alias("speed")
     )
     fast = moved.filter(pl.col("speed").is_finite(), pl.col("speed") > MAX_SPEED)
     message = worded("Expected a speed up to {} m/s, got {}", pl.lit(MAX_SPEED), pl.col("speed").round(1))
     return found(fast, message, pl.col("speed").round(3))
+
+
+def _text(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.String).fill_null("null")
 
 
 def _of_dataset(rows: Rows, dataset: str | None) -> pl.LazyFrame:

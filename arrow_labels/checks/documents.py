@@ -122,19 +122,20 @@ def _checked(known: pl.DataFrame) -> pl.DataFrame:
         kind.replace_strict(_EXPECTED, default="any value").alias("expected"),
         _TEXT.is_in(['""', "[]"]).alias("is_empty"),
         number.alias("number"),
-        # 1 and 1.0 are one number; of other values the texts are compared.
+        # 1 and 1.0 are one number. Where it is not said below what else is the same, the texts are compared.
         pl.coalesce(_TEXT.cast(pl.Float64, strict=False).cast(pl.String), _TEXT).alias("compared"),
     )
     out = (pl.col("number") < pl.col("min")) | (pl.col("number") > pl.col("max"))
     known = known.with_columns(out.fill_null(False).alias("is_out_of_range"), pl.lit(False).alias("is_other_choice"))
     wrong = [_parts(known, each) for each in _STRUCTS] + [_choices(known)]
     found = pl.concat([known.with_row_index("row").select("row").clear(), *wrong], how="diagonal")
-    found = found.group_by("row").agg(pl.col("other_type", "other_choice").any())
+    found = found.group_by("row").agg(pl.col("other_type", "other_choice").any(), pl.col("same").first())
     known = known.with_row_index("row").join(found, on="row", how="left", maintain_order="left")
     return known.with_columns(
         pl.col("is_other_type") | pl.col("other_type").fill_null(False),
         pl.col("is_other_choice") | pl.col("other_choice").fill_null(False),
-    ).drop("row", "other_type", "other_choice", "number")
+        pl.coalesce("same", "compared").alias("compared"),
+    ).drop("row", "other_type", "other_choice", "same", "number")
 
 
 def _of_kind(known: pl.DataFrame, *kinds: str) -> pl.DataFrame:
@@ -144,15 +145,19 @@ def _of_kind(known: pl.DataFrame, *kinds: str) -> pl.DataFrame:
 
 
 def _parts(known: pl.DataFrame, kind: str) -> pl.DataFrame:
-    """Vectors and quaternions that lack a number."""
+    """Vectors and quaternions: whether they lack a number, and the same text for the same numbers."""
     rows = _of_kind(known, kind)
     parts = members(rows["wrapped"], {"v": ("v", _STRUCTS[kind])}).unnest("v")
-    lacks = parts.select(pl.any_horizontal(pl.all().is_null())).to_series()
-    return rows.filter(lacks).select("row", pl.lit(True).alias("other_type"), pl.lit(False).alias("other_choice"))
+    return parts.select(
+        rows["row"],
+        pl.any_horizontal(pl.all().is_null()).alias("other_type"),
+        pl.lit(False).alias("other_choice"),
+        pl.concat_str(pl.all().cast(pl.String), separator=" ").alias("same"),
+    )
 
 
 def _choices(known: pl.DataFrame) -> pl.DataFrame:
-    """Values that cannot be chosen, and arrays with what is no string."""
+    """Values that cannot be chosen, arrays with what is no string, and the same text for the same choice."""
     rows = _of_kind(known, "select", "multiselect")
     chosen = members(rows["wrapped"], {"one": ("v", pl.String()), "several": ("v", pl.List(pl.String))})
     rows = rows.hstack(chosen).with_columns(
@@ -164,7 +169,8 @@ def _choices(known: pl.DataFrame) -> pl.DataFrame:
         "row",
         pl.col("chosen").is_null().alias("other_type"),
         (limited & unknown).fill_null(False).alias("other_choice"),
-    ).filter(pl.col("other_type") | pl.col("other_choice"))
+        pl.when(pl.col("input_type") == "multiselect").then(pl.col("chosen").list.sort().list.join("\n")).alias("same"),
+    )
 
 
 def missing_values(documents: pl.DataFrame, given: pl.DataFrame, attributes: pl.DataFrame) -> pl.DataFrame:

@@ -66,10 +66,12 @@ def _piece(points: pl.Series, counts: npt.NDArray[np.int64], kinds: npt.NDArray[
         swapped[corners] = (x[first] > x[last]) | (y[first] > y[last])
         has_area[corners] = (x[first] != x[last]) & (y[first] != y[last])
         rings = ring & (counts > 2)
-        from_above, from_anywhere = _areas(outlines, np.where(high, z, 0.0), bool(high.any()))
-        has_area[rings] = from_anywhere[rings]
+        filled = np.where(high, z, 0.0)
+        areas = _areas(outlines, filled, bool(high.any()))
+        has_area[rings] = (areas.max(axis=0) > 0)[rings]
         repeats = _repeats(outlines, z, ring, line)
-        crosses[:] = crossing(outlines, rings & (counts > 3) & finite & from_above)
+        seen = _faced(outlines, filled, areas.argmax(axis=0)) if len(areas) > 1 else outlines
+        crosses[:] = crossing(seen, rings & (counts > 3) & finite & has_area)
         limits = {
             f"{axis}{name}": _limit(values, outlines, minimum)
             for name, minimum in (("min", True), ("max", False))
@@ -89,11 +91,10 @@ def _piece(points: pl.Series, counts: npt.NDArray[np.int64], kinds: npt.NDArray[
     )
 
 
-def _areas(outlines: Outlines, z: Floats, in_space: bool) -> tuple[Flags, Flags]:
-    """Whether rings have an area: seen from above, and seen from anywhere.
+def _areas(outlines: Outlines, z: Floats, in_space: bool) -> Floats:
+    """The areas of rings as they are seen along z and, in space, along x and y; 0 for what rounding may leave.
 
-    They have none where all triangles from the first vertex to an edge have none, up to what rounding of the
-    coordinates leaves.
+    Taken together are all triangles from the first vertex to an edge, whichever way round they go.
     """
     axes = [outlines.x, outlines.y, *([z] if in_space else [])]
     steps = [axis - axis[outlines.first] for axis in axes]
@@ -102,8 +103,15 @@ def _areas(outlines: Outlines, z: Floats, in_space: bool) -> tuple[Flags, Flags]
     found = []
     for a, b in ((0, 1), (1, 2), (2, 0)) if in_space else ((0, 1),):
         cross = steps[a] * steps[b][outlines.after] - steps[a][outlines.after] * steps[b]
-        found.append(total(np.abs(cross), outlines) > noise)
-    return found[0], np.logical_or.reduce(found)
+        area = total(np.abs(cross), outlines)
+        found.append(np.where(area > noise, area, 0.0))
+    return np.stack(found)
+
+
+def _faced(outlines: Outlines, z: Floats, widest: npt.NDArray[np.int64]) -> Outlines:
+    """Outlines as they are seen from where their area is the widest: of an upright one, above shows only noise."""
+    side, (x, y) = widest[outlines.owner], outlines[:2]
+    return outlines._replace(x=np.choose(side, [x, y, z]), y=np.choose(side, [y, z, x]))
 
 
 def _repeats(outlines: Outlines, z: Floats, ring: Flags, line: Flags) -> pl.Series:

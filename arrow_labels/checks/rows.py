@@ -130,7 +130,8 @@ class Rows:
     def moving(self, table: str) -> pl.DataFrame | None:
         """The tracks of a table that have rows between keyframes, with numbers as keys; None if there are none."""
         block = self._block(table, [name for name in self.tables[table].column_names if name not in _TEXTS])
-        block = block.with_columns(self.at("sensor_no")).filter(pl.col("track").is_not_null())
+        times = pl.coalesce("timestamp", *self.at("sample_timestamp"))
+        block = block.with_columns(*self.at("sensor_no"), timestamp=times).filter(pl.col("track").is_not_null())
         limits = self.keyframe_limits.filter("interpolated").select("sensor_no", "track", "first", "last")
         if limits.is_empty():
             return None

@@ -9,6 +9,7 @@ import polars as pl
 from arrow_labels.checks.found import found, listed, worded
 from arrow_labels.checks.rows import Rows, same_object
 from arrow_labels.expressions.interpolation_error import interpolation_error
+from arrow_labels.expressions.spans import Gap
 from arrow_labels.schema import FRAME_KEY, LABEL_KEY
 
 APART: Final = 0.01
@@ -40,29 +41,37 @@ def outside_keyframes(rows: Rows) -> pl.LazyFrame:
 
 
 def not_interpolated(rows: Rows) -> pl.LazyFrame:
-    """Tracks with rows that do not follow from their keyframes, neither by frame index nor by time, at the worst."""
+    """Tracks with rows that do not follow from their keyframes, in any way that `interpolate` knows, at the worst.
+
+    By frame index or by time; before a hole towards the next keyframe, or as they were.
+    """
     ordered = rows.tracks.lazy().select(*_TRACK, "frame_index", "frame", "annotation_index")
-    found_in = []
-    for table in ("cuboids", "vectors"):
-        wrong = _errors(rows, table)
-        if wrong is not None:
-            found_in.append(wrong)
-    if not found_in:
+    wrong = [_errors(moving) for moving in map(rows.moving, ("cuboids", "vectors")) if moving is not None]
+    if not wrong:
         return found(rows.tracks.clear().lazy(), pl.lit(""))
-    wrong = pl.concat(found_in).join(ordered, on=[*_TRACK, "frame_index"], how="left").unique(_TRACK, keep="first")
+    at_worst = pl.concat(wrong).rename({"sensor_index": "sensor_no", "track_id": "track"}).lazy()
+    at_worst = at_worst.join(ordered, on=[*_TRACK, "frame_index"], how="left").unique(_TRACK, keep="first")
     message = worded(
         "Expected rows that follow from the keyframes, got one that is {} off (pixels, metres or radians)",
         pl.col("off").round(6),
     )
-    return found(wrong, message, pl.col("off"))
+    return found(at_worst, message, pl.col("off"))
 
 
-def _errors(rows: Rows, table: str) -> pl.LazyFrame | None:
-    """Tracks of a table, how far off they are, and where most."""
-    interpolated = rows.moving(table)
-    if interpolated is None:
-        return None
-    errors = interpolation_error(interpolated.lazy())
+def _errors(moving: pl.DataFrame) -> pl.DataFrame:
+    """Tracks whose rows follow from their keyframes in no way: how far off they are in the best one, and where most."""
+    key = ["sensor_index", "track_id"]
+    wrong = _off(moving, "interpolate")
+    if wrong.is_empty():
+        return wrong
+    held = _off(moving.join(wrong, on=key, how="semi"), "hold")
+    wrong = wrong.join(held.select(key), on=key, how="semi")  # what holds is not wrong
+    return pl.concat([wrong, held]).sort("off", maintain_order=True).unique(key, keep="first", maintain_order=True)
+
+
+def _off(moving: pl.DataFrame, gap: Gap) -> pl.DataFrame:
+    """Tracks that are off, by how much, and where most."""
+    errors = interpolation_error(moving.lazy(), gap=gap)
     names = errors.collect_schema().names()
     modes = [mode for mode in ("frame_index", "timestamp") if f"worst_frame_by_{mode}" in names]
     off = {
@@ -74,12 +83,10 @@ def _errors(rows: Rows, table: str) -> pl.LazyFrame | None:
     worst = pl.coalesce(
         pl.when(pl.col(f"off_{mode}") == pl.col("off")).then(f"worst_frame_by_{mode}") for mode in modes
     )
-    return least.filter(pl.col("off") > APART).select(
-        pl.col("sensor_index").cast(pl.UInt32).alias("sensor_no"),
-        pl.col("track_id").alias("track"),
-        worst.cast(pl.Int32).alias("frame_index"),
-        "off",
+    off_most = least.filter(pl.col("off") > APART).select(
+        pl.col("sensor_index").cast(pl.UInt32), "track_id", worst.cast(pl.Int32).alias("frame_index"), "off"
     )
+    return off_most.collect()
 
 
 def hole(rows: Rows) -> pl.LazyFrame:

@@ -46,7 +46,7 @@ def repeated_vertices(rows: Rows) -> pl.LazyFrame:
 
 
 def self_intersection(rows: Rows) -> pl.LazyFrame:
-    """Polygons whose outline crosses or touches itself, seen along z."""
+    """Polygons whose outline crosses or touches itself, seen from where it is the widest: along z, x or y."""
     wrong = rows.vectors.lazy().filter("crosses")
     return found(wrong, pl.lit("Expected an outline that does not cross or touch itself, got one that does"))
 

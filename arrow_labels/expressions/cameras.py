@@ -118,6 +118,14 @@ def to_camera(
     return frame.drop(*POSE)
 
 
+def chosen(cameras: pl.LazyFrame, camera: int | str | None) -> pl.LazyFrame:
+    """The cameras of an index or a name; all of them if it is None."""
+    if isinstance(camera, str):
+        require(cameras, {"name": "text"}, "cameras")
+        return cameras.filter(pl.col("name") == camera)
+    return cameras if camera is None else cameras.filter(pl.col("camera_index") == camera)
+
+
 def _camera_poses(
     cameras: Frame, sample_frames: Frame | None, camera: int | str | None, convention: Convention | None
 ) -> pl.LazyFrame:
@@ -127,11 +135,7 @@ def _camera_poses(
     schema = require(given, {**CAMERA, **numbers, "camera_convention": "text"}, "cameras")
     if convention is not None and convention not in _CONVENTIONS:
         raise ValueError(f"convention: expected 'OpenCV', 'OpenGL' or None, got {convention!r}")
-    if isinstance(camera, str):
-        require(given, {"name": "text"}, "cameras")
-        given = given.filter(pl.col("name") == camera)
-    elif camera is not None:
-        given = given.filter(pl.col("camera_index") == camera)
+    given = chosen(given, camera)
     own = pl.col("camera_convention").cast(pl.String).fill_null("OpenGL")
     x, y, z, w = quaternion(QUATERNION)
     given = (

@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from arrow_labels.errors import SchemaError
 from arrow_labels.expressions.columns import DIMENSIONS, POSITION, QUATERNION, Kind, require, storage
 from arrow_labels.expressions.rotations import about_z, matrix, normalised, quaternion, scaled, wrapped, yaw
 
@@ -240,6 +241,11 @@ def wrap_angle(angle: pl.Expr) -> pl.Expr:
     pl.Expr
         float64, radians in [-pi, pi]; null and NaN stay.
 
+    Raises
+    ------
+    SchemaError
+        The angles are no numbers.
+
     Examples
     --------
     >>> from math import pi
@@ -247,6 +253,12 @@ def wrap_angle(angle: pl.Expr) -> pl.Expr:
     >>> pl.DataFrame({"yaw": [-pi, 0.5, pi, 2 * pi]}).select(pl.col("yaw").labels.wrap_angle())["yaw"].to_list()
     [-3.141592653589793, 0.5, 3.141592653589793, 0.0]
     """
+    return angle.pipe_with_dtype(_wrapped)
+
+
+def _wrapped(angle: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if not (dtype.is_numeric() or dtype == pl.Null):
+        raise SchemaError(f"Expected a number, got `{dtype}`")
     return wrapped(angle.cast(pl.Float64))
 
 

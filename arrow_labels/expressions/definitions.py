@@ -75,11 +75,11 @@ class Definition:
         match self.input_type:
             case "select" | "text":
                 wrong = ~text.str.starts_with('"')
-                if self.input_type == "select" and self.values is not None:
+                if self.input_type == "select" and self.values:
                     wrong |= ~value.is_in(self.values)
             case "multiselect":
                 known = pl.element().is_not_null()
-                if self.values is not None:
+                if self.values:
                     known &= pl.element().is_in(self.values)
                 wrong = value.is_null() | ~value.list.eval(known).list.all()
             case "number":

@@ -172,7 +172,7 @@ def interpolate(
 def _with_until(rows: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
     """Keyframes with the frame after their segment, `__until`, where it is known."""
     if UNTIL in schema:
-        return rows.with_columns(pl.col(UNTIL).alias("__until"))
+        return rows.with_columns(pl.when(pl.col(TRACK).is_not_null()).then(UNTIL).alias("__until"))
     if "is_keyframe" not in schema:
         return rows.with_columns(pl.lit(None, schema["frame_index"]).alias("__until"))
     rows = segments(with_starts(with_full(rows)))

@@ -105,10 +105,7 @@ def iou_3d(frame: pl.LazyFrame, other: Frame, *, min_iou: float = 0.0) -> pl.Laz
     [0.3333333333333333]
     """
     left, right, names = _compared(frame, other, CUBOID)
-    pairs = _overlaps(left, right, FRAME).filter(
-        _shared_height() > _TOUCHING * 2 * pl.min_horizontal("__height", "__height_other")
-    )
-    pairs = pairs.with_columns(iou_3d=_iou_3d())
+    pairs = _overlaps(left, right, FRAME).filter(_shared_height() > 0).with_columns(iou_3d=_iou_3d())
     return _result(pairs, [*names, "iou_3d"], "iou_3d", min_iou)
 
 
@@ -220,9 +217,10 @@ def _footprint(suffix: str) -> pl.Expr:
 
 
 def _shared_height() -> pl.Expr:
-    """Length of what two extents z ± height have in common, negative for a gap."""
-    gap = (pl.col("__height") + pl.col("__height_other")) - (pl.col("__z_other") - pl.col("__z")).abs()
-    return pl.min_horizontal(2 * pl.col("__height"), 2 * pl.col("__height_other"), gap)
+    """Length of what two extents z ± height have in common; 0 for a gap, and for those that touch."""
+    smaller = pl.min_horizontal("__height", "__height_other")
+    overlap = (pl.col("__height") + pl.col("__height_other")) - (pl.col("__z_other") - pl.col("__z")).abs()
+    return pl.when(overlap > _TOUCHING * 2 * smaller).then(pl.min_horizontal(2 * smaller, overlap)).otherwise(0.0)
 
 
 def _bev_iou() -> pl.Expr:
@@ -230,7 +228,7 @@ def _bev_iou() -> pl.Expr:
 
 
 def _iou_3d() -> pl.Expr:
-    shared = pl.col("__area") * _shared_height().clip(0)
+    shared = pl.col("__area") * _shared_height()
     return _iou(shared, _footprint("") * 2 * pl.col("__height"), _footprint("_other") * 2 * pl.col("__height_other"))
 
 

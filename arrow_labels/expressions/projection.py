@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
 from arrow_labels.errors import SchemaError
-from arrow_labels.expressions.cameras import CAMERA, to_camera
+from arrow_labels.expressions.cameras import CAMERA, chosen, to_camera
 from arrow_labels.expressions.columns import POSITION, Frame, lazy, require, storage
 from arrow_labels.expressions.poses import Missing, listed, located, named, points_of
 from arrow_labels.expressions.rotations import vector
@@ -59,11 +59,11 @@ def project(
     cameras : LazyFrame, DataFrame or pa.Table
         The table `cameras`.
     sample_frames : LazyFrame, DataFrame or pa.Table, optional
-        As for `to_camera`.
+        As for `to_camera`, of rows that it did not give.
     camera : int or str, optional
         As for `to_camera`.
     missing : {"null", "error"}
-        As for `to_camera`.
+        As for `to_camera`, of rows that it did not give.
 
     Returns
     -------
@@ -95,8 +95,9 @@ def project(
         frame = to_camera(frame, cameras, sample_frames, camera=camera, missing=missing)
     schema = located(frame)
     require(frame, {**CAMERA, "camera_convention": "text"})
-    given = _lenses(cameras).with_columns(pl.col(name).cast(schema[name], strict=False) for name in CAMERA)
-    frame = frame.join(given, on=list(CAMERA), how="left", maintain_order="left")
+    given = _lenses(cameras, camera).with_columns(pl.col(name).cast(schema[name], strict=False) for name in CAMERA)
+    how: Literal["left", "inner"] = "left" if camera is None else "inner"
+    frame = frame.join(given, on=list(CAMERA), how=how, maintain_order="left")
     sign = pl.col("camera_convention").cast(pl.String).replace_strict({"OpenCV": 1.0, "OpenGL": -1.0}, default=None)
     frame = frame.with_columns(sign.alias("__forward"))
     if "x" in schema:
@@ -109,14 +110,15 @@ def project(
     return frame.drop(*_LENS, *_PROJECTED, *_STAGES)
 
 
-def _lenses(cameras: Frame) -> pl.LazyFrame:
-    """The keys of the cameras, the first two rows of the intrinsic matrix, and the coefficients of the distortion."""
+def _lenses(cameras: Frame, camera: int | str | None) -> pl.LazyFrame:
+    """The keys of the cameras, or of one; the first two rows of the intrinsic matrix, the distortion's coefficients."""
     given = lazy(cameras)
     schema = require(given, {**CAMERA, "distortion_model": "text", "distortion": "text"}, "cameras")
     found = schema.get("intrinsics")
     if found != pl.Null and not (isinstance(found, pl.List) and found.inner.is_numeric()):
         raise SchemaError(f"Expected a list of numbers, got `{found}` - in column `intrinsics` - in cameras")
-    given = given.unique(tuple(CAMERA), keep="last").with_columns(pl.col("intrinsics").cast(pl.List(pl.Float64)))
+    given = chosen(given, camera).unique(tuple(CAMERA), keep="last")
+    given = given.with_columns(pl.col("intrinsics").cast(pl.List(pl.Float64)))
     matrix = pl.when(pl.col("intrinsics").list.len() == 9).then("intrinsics")
     cells = [matrix.list.get(place, null_on_oob=True) for place in range(6)]
     # What is not a number gives null, and so does text that is not JSON.

@@ -69,3 +69,11 @@ def test_speeds_along_tracks() -> None:
         expected += [(int(at), track + 1) for at in rows[1:][speeds > 70]]
     assert found.select("frame_index", "track_id").sort(pl.all()).rows() == sorted(expected)
     assert 5 < len(expected) < 60
+
+
+def test_messages_say_what_is_missing() -> None:
+    lacking = [{"x": 0.0, "y": 2.0}, {"x": 4.0, "y": 2.0}]
+    found = check_labels(tables(release(sequence(*(frame(cuboid(dimensions=each)) for each in lacking)))))
+    messages = dict(zip(found["rule"], found["message"], strict=True))
+    assert messages["non-positive-dimensions"] == "Expected dimensions above 0, got 0.0 x 2.0 x null"
+    assert messages["changed-dimensions"] == "Expected 0.0 x 2.0 x null as before on the track, got 4.0 x 2.0 x null"

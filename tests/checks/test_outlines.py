@@ -83,7 +83,7 @@ def test_pieces_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_walls_have_an_area() -> None:
-    """Seen along z a wall is a line, and has nothing to cross."""
+    """Seen along z a wall is a line; it is looked at from its side."""
     wall = [(0.0, 0.0), (4.0, 0.0), (4.0, 0.0), (0.0, 0.0)]
     found = measured([wall], z=[0.0, 0.0, 2.0, 2.0])
     assert found.select("has_area", "crosses", "is_flat").rows() == [(True, False, False)]

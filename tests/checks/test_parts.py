@@ -60,6 +60,11 @@ def test_findings_are_those_of_the_whole(tables: al.LabelTables, monkeypatch: py
     cut = check_labels(tables)
     assert cut.sort(pl.all()).equals(whole.sort(pl.all()))
     assert cut["rule"].equals(whole["rule"])
+    backwards = al.LabelTables(**{name: pl.DataFrame(pl.from_arrow(table)).reverse() for name, table in tables})
+    key = ["sample_id", "labelset", "sensor_index", "frame_index", "annotation_index"]
+    for found in (whole, cut, check_labels(backwards)):
+        for _, of_rule in found.select("rule", *key).group_by("rule"):
+            assert of_rule.equals(of_rule.sort(key))
 
 
 def test_rows_in_any_order(tables: al.LabelTables, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,6 +244,14 @@ EVERY_TYPE = specs(
 )
 
 
+def test_an_empty_list_of_values_allows_all() -> None:
+    anything = specs(
+        {"name": "s", "input_type": "select", "values": []}, {"name": "m", "input_type": "multiselect", "values": []}
+    )
+    found = unpacked(rows_of({"s": "red", "m": ["a"]}, {"s": 1, "m": [2]}), anything)
+    assert [[name for name, *_ in row] for row in problems(found)] == [[], ["s", "m"]]
+
+
 def test_types_and_defaults() -> None:
     vector, turn = {"x": 1.0, "y": 2.0, "z": 3.0}, {"qx": 0.0, "qy": 1.5, "qz": 0.0, "qw": 0.0}
     full = {

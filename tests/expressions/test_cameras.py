@@ -192,6 +192,9 @@ def test_a_row_for_each_camera() -> None:
     pixels = everywhere(project(rows.lazy(), cameras, camera="left"))
     assert pixels.drop("u", "v", "depth").equals(left)
     assert pixels.equals(everywhere(project(to_camera(rows.lazy(), cameras, camera="left"), cameras.to_arrow())))
+    seen = to_camera(rows.lazy(), cameras)
+    assert everywhere(project(seen, cameras, camera="left")).equals(pixels)
+    assert everywhere(project(seen, cameras, camera=2)).equals(pixels.filter(pl.col("camera_index") == 2))
     assert everywhere(to_camera(rows.lazy(), cameras, camera="none")).height == 0
     moved = pl.concat(
         [camera([1], 0, tx=1.0), cameras.with_columns(pl.col("frame_index").cast(pl.Int16))], how="vertical_relaxed"

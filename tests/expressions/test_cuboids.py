@@ -188,6 +188,9 @@ def test_wrap_angle_at_the_ends() -> None:
     assert max(abs(angle) for angle in found[2:4]) <= math.pi
     assert found[4:7] == [0.0, 3.0, None]
     assert math.isnan(found[7])
+    assert pl.DataFrame({"yaw": [None]}).select(wrap_angle(pl.col("yaw")))["yaw"].to_list() == [None]
+    with pytest.raises(SchemaError, match="Expected a number, got `String`"):
+        pl.DataFrame({"yaw": ["0.5"]}).select(wrap_angle(pl.col("yaw")))
     assert pl.select(wrap_angle(pl.lit(7))).item() == pytest.approx(7 - math.tau)
 
 

@@ -177,6 +177,8 @@ def test_a_single_keyframe() -> None:
     assert interpolated("frame_index", one.with_columns(until_frame=2)) == [0, 1]
     assert interpolated("frame_index", one.with_columns(until_frame=2), frames, tail="hold") == [0, 1]
     assert interpolated("frame_index", one.with_columns(until_frame=-5)) == [0]
+    no_track = one.with_columns(until_frame=2, track_id=pl.lit(None, pl.Int64))
+    assert interpolated("frame_index", no_track) == [0]
     assert interpolated("frame_index", one, frames.head(0), tail="hold") == [0]
 
 
