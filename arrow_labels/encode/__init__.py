@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from arrow_labels.contents import COMPRESS
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import OrderedLabels, ordered_labels, polars_frame
-from arrow_labels.encode.rows import patched, raw
+from arrow_labels.encode.rows import check_json, patched, raw
 from arrow_labels.encode.samples import OrderedSamples, ordered_samples
 from arrow_labels.errors import ArrowLabelsError, FetchError, MissingExtraError, SchemaError, TargetError
 from arrow_labels.redaction import hides_options, reason, shown
@@ -231,6 +231,7 @@ def _header(parts: Iterator[LabelTables], dataset: str | None) -> tuple[dict[str
     parts = chain([first], parts)
     if not releases:
         return {"dataset": {"samples": []}}, parts
+    check_json("datasets", polars_frame(first.datasets), "task_attributes", "labelsets")
     row = releases[0]
     inner = {
         "name": row["dataset"],

@@ -10,9 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
-from arrow_labels.encode.rows import annotations_json, frame_json, label_json, link_json, patched
+from arrow_labels.encode.rows import (
+    annotations_json,
+    check_finite,
+    check_json,
+    frame_json,
+    label_json,
+    link_json,
+    patched,
+)
 from arrow_labels.errors import SchemaError
 from arrow_labels.schema import ANNOTATION_TABLES, FRAME_KEY, KEYS, LABEL_KEY
 from arrow_labels.tables import LabelTables
@@ -76,6 +85,9 @@ class OrderedLabels:
         """The `labels` row and the JSON of each label of a range."""
         first, last = span(self.places["frames"], batch)
         point_ids = self.frames["point_annotations"][first:last]
+        if pc.list_flatten(point_ids.to_arrow()).null_count:
+            raise SchemaError("Expected an id for each point, got null - in column `point_annotations` of `frames`")
+        check_json("frames", self.frames[first:last], "image_attributes")
         frame_rows = self.frames[first:last].drop("point_annotations").iter_rows(named=True)
         frames: list[list[PlacedFrame]] = [[] for _ in batch]
         by_frame = self._annotations(range(first, last))
@@ -89,9 +101,11 @@ class OrderedLabels:
             frames[label - batch.start].append(PlacedFrame(row["sensor_index"], row["sensor"], index, text))
         links: list[list[Any]] = [[] for _ in batch]
         first, last = span(self.places["links"], batch)
+        check_json("links", self.links[first:last], "attributes", "frames")
         link_rows = self.links[first:last].iter_rows(named=True)
         for row, label in zip(link_rows, self.places["links"][first:last], strict=True):
             links[label - batch.start].append(Raw(encode_json(link_json(row))))
+        check_finite("labels", self.labels[batch.start : batch.stop])
         rows = self.labels[batch.start : batch.stop].to_dicts()
         for row, label_frames, label_links in zip(rows, frames, links, strict=True):
             yield row, label_json(row, attributes_json(row, label_frames, label_links))

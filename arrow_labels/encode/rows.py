@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import repeat
 from typing import Any, cast
 
+import msgspec
 import polars as pl
 from msgspec import Raw
 
@@ -14,7 +15,8 @@ from arrow_labels.annotation import ABSENT, Annotation, Motion, Quaternion, Vect
 from arrow_labels.decode.values import time_text
 from arrow_labels.errors import SchemaError
 from arrow_labels.merge_patch import apply
-from arrow_labels.wire import decode_json, encode_json
+from arrow_labels.schema import OWNERS
+from arrow_labels.wire import decode_json, decode_raws, encode_json
 
 
 def patched(value: Any, extra: str | None) -> Any:
@@ -72,9 +74,12 @@ def annotations_json(table: str, rows: pl.DataFrame) -> list[Any]:
     Raises
     ------
     SchemaError
-        A number is NaN or infinite, which JSON cannot hold.
+        A number is NaN or infinite, which JSON cannot hold; a text is no JSON; a category or a coordinate is null.
     """
-    _check_finite(table, rows)
+    check_finite(table, rows)
+    check_json(table, rows, "attributes")
+    if rows["category_id"].null_count():
+        raise SchemaError(f"Expected a category, got null - in column `category_id` of `{table}`")
     count = rows.height
     nothing = repeat(None)
     column: Callable[[str], list[Any]] = lambda name: rows[name].to_list()  # noqa: E731
@@ -129,7 +134,14 @@ def _points(column: pl.Series) -> list[list[tuple[float, ...]]]:
     return [points[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _check_finite(table: str, rows: pl.DataFrame) -> None:
+def check_finite(table: str, rows: pl.DataFrame) -> None:
+    """Check that the numbers of some rows are such as JSON can hold.
+
+    Raises
+    ------
+    SchemaError
+        One is not, or a coordinate is null.
+    """
     numbers = rows.select(pl.col(pl.Float64))
     if table == "vectors":
         flat = rows["points"].filter(rows["points"].list.len() > 0).explode()
@@ -143,3 +155,34 @@ def _check_finite(table: str, rows: pl.DataFrame) -> None:
             raise SchemaError(
                 f"Expected numbers that JSON can hold, got {found} - in column `{column.name}` of `{table}`"
             )
+
+
+def check_json(table: str, rows: pl.DataFrame, *names: str) -> None:
+    """Check that the texts of some columns are one JSON value each: they go into the document as they are.
+
+    Raises
+    ------
+    SchemaError
+        One is not.
+    """
+    for name in names:
+        if not _are_json(rows[name]):
+            bad = next(place for place in range(rows.height) if not _are_json(rows[name][place : place + 1]))
+            owner = OWNERS[table][0]
+            raise SchemaError(
+                f"Expected JSON columns that can be read, got {rows[name][bad][:100]!r} - in column `{name}` of "
+                f"`{table}`, of {owner} {rows[owner][bad]!r}"
+            )
+
+
+def _are_json(column: pl.Series) -> bool:
+    texts = column.drop_nulls()
+    if texts.is_empty():
+        return True
+    try:
+        found = decode_raws(f"[{texts.str.join(',').item()}]".encode())
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    # Of two wrong ones, each might be right with a part of the other.
+    lengths = texts.str.strip_chars(" \t\r\n").str.len_bytes().to_list()
+    return list(map(len, found)) == lengths

@@ -13,7 +13,7 @@ from msgspec import Raw
 from arrow_labels.decode.samples import nest
 from arrow_labels.decode.values import time_text
 from arrow_labels.encode.labels import Places, place_rows, polars_frame, span, table_frame
-from arrow_labels.encode.rows import patched, raw
+from arrow_labels.encode.rows import check_finite, check_json, patched, raw
 from arrow_labels.errors import SchemaError
 from arrow_labels.tables import LabelTables
 from arrow_labels.wire import encode_json
@@ -152,6 +152,11 @@ def ordered_samples(tables: LabelTables, samples: pl.DataFrame) -> OrderedSample
         All tables.
     samples : pl.DataFrame
         The rows of `samples` to write.
+
+    Raises
+    ------
+    SchemaError
+        As `ordered_labels`; a number or a text that JSON cannot hold.
     """
     rows = samples.sort("sample_index", maintain_order=True)
     if samples.height == tables.samples.num_rows:
@@ -162,6 +167,10 @@ def ordered_samples(tables: LabelTables, samples: pl.DataFrame) -> OrderedSample
     within = ("sensor_index", "frame_index")
     frames, frame_places = place_rows(table_frame(tables, "sample_frames"), keys, ("sample_id",), within)
     cameras, camera_places = place_rows(table_frame(tables, "cameras"), keys, ("sample_id",), (*within, "camera_index"))
+    for table, found in (("samples", rows), ("sample_frames", frames), ("cameras", cameras)):
+        check_finite(table, found)
+    check_json("samples", rows, "metadata")
+    check_json("cameras", cameras, "distortion")
     return OrderedSamples(rows, frames, cameras, {"frames": frame_places, "cameras": camera_places})
 
 

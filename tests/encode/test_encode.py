@@ -1,5 +1,6 @@
 """Encoding beyond the round trip: tables that people make, and tables that cannot be written."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -85,6 +86,7 @@ WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
     "key twice": ([cuboid(), cuboid()], "Expected each key once, got {'sample_id': 's', "),
     "NaN": ([cuboid(y=float("nan"))], "Expected numbers that JSON can hold, got nan - in column `y` of `cuboids`"),
     "infinity": ([cuboid(length=float("-inf"))], "Expected numbers that JSON can hold, got -inf - in column `length`"),
+    "no category": ([cuboid(category_id=None)], "Expected a category, got null - in column `category_id` of `cuboids`"),
     "frame before the first": ([cuboid(frame_index=-1)], "Expected a place from 0, got -1 - in column"),
     "sensor before the first": (
         [cuboid(sensor_index=-7)],
@@ -173,6 +175,56 @@ def test_attributes_that_cannot_be_read_are_told_by_their_label() -> None:
     tables = al.decode_labels([b'{"annotations":[{"id":1,"category_id":0,"attributes":{"a":1e400}}]}'])
     with pytest.raises(al.SchemaError, match="out of range .* - in labelset 'ground-truth' of sample '0'$"):
         list(al.encode_labels(tables))
+
+
+@pytest.mark.parametrize("text", ["{'colour': 'red'}", "", '{"a":', '1,"id":9', "1,2", "[1", "x"])
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("cuboids", "attributes"),
+        ("frames", "image_attributes"),
+        ("links", "attributes"),
+        ("links", "frames"),
+        ("samples", "metadata"),
+        ("cameras", "distortion"),
+        ("datasets", "labelsets"),
+    ],
+)
+def test_text_that_is_no_json_is_never_written(name: str, column: str, text: str) -> None:
+    tables = al.decode_labels([release("multisensor-sequence", samples=1)])
+    assert tables[name].num_rows
+    rows = tables[name].to_pylist()
+    rows[-1][column] = text
+    wrong = dataclasses.replace(tables, **{name: table(name, rows)})
+    with pytest.raises(al.SchemaError, match=f"JSON columns .* - in column `{column}` of `{name}`, of "):
+        al.write_release(wrong, "memory://wrong.json")
+    assert not fsspec.filesystem("memory").exists("/wrong.json")
+    if name in ("cuboids", "frames", "links"):
+        with pytest.raises(al.SchemaError, match=f"in column `{column}` of `{name}`"):
+            encoded(wrong)
+
+
+def test_json_with_spaces_is_json() -> None:
+    tables = al.LabelTables(cuboids=table("cuboids", [cuboid(attributes=' {"a": [1, 2]}\n')]))
+    assert encoded(tables) == {("s", "model"): {"annotations": [BOX | {"attributes": {"a": [1, 2]}}]}}
+
+
+def test_points_without_an_id() -> None:
+    frames = [{"sample_id": "s", "labelset": "model", "sensor_index": 0, "frame_index": 0}]
+    frames[0]["point_annotations"] = [1, None, 3]
+    with pytest.raises(al.SchemaError, match="Expected an id for each point, got null"):
+        encoded(al.LabelTables(frames=table("frames", frames)))
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("labels", "score"), ("samples", "priority"), ("sample_frames", "ego_x"), ("cameras", "tx")]
+)
+def test_numbers_that_json_cannot_hold(name: str, column: str) -> None:
+    tables = al.decode_labels([release("multisensor-sequence", samples=1)])
+    rows = tables[name].to_pylist()
+    rows[-1][column] = float("inf")
+    with pytest.raises(al.SchemaError, match=f"got inf - in column `{column}` of `{name}`"):
+        al.write_release(dataclasses.replace(tables, **{name: table(name, rows)}), "memory://wrong.json")
 
 
 def test_several_releases() -> None:
