@@ -11,6 +11,7 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from arrow_labels.annotation import RECORDS, packed, points_text
+from arrow_labels.decode.careful import FAILURES
 from arrow_labels.decode.columns import (
     Maker,
     NotExactError,
@@ -24,7 +25,7 @@ from arrow_labels.decode.columns import (
 )
 from arrow_labels.decode.number_lists import points_column
 from arrow_labels.schema import SCHEMAS
-from arrow_labels.wire import Camera, Distortion, EgoPose, Extrinsics, Intrinsics, Pcd, SampleFrame, Url
+from arrow_labels.wire import Camera, Distortion, EgoPose, Extrinsics, Intrinsics, Pcd, SampleFrame, Url, decode_matrix
 
 _POSE, _URL, _PCD = EgoPose(), Url(), Pcd()
 _INTRINSICS, _EXTRINSICS, _DISTORTION = Intrinsics(), Extrinsics(), Distortion()
@@ -112,8 +113,8 @@ def _matrices(raws: Sequence[Raw], checked: bool) -> pa.Array:
 
 def _one_matrix(raw: Raw) -> Any:
     try:
-        return _regular_matrices([raw], checked=False)[0].as_py()
-    except NotExactError:
+        return [number for row in decode_matrix(raw) for number in row]
+    except FAILURES:
         return None
 
 

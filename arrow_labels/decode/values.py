@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, Overflow
 from typing import Final
 
 from arrow_labels.wire import FormatVersion, Timestamp, json_text
@@ -38,7 +38,7 @@ def parse_timestamp(value: Timestamp | None, unit: int) -> int | None:
             if not scaled.is_finite() or abs(scaled) > _INT64:
                 return None
             nanoseconds = int(scaled.to_integral_value(ROUND_HALF_EVEN))
-        except InvalidOperation:
+        except (InvalidOperation, Overflow):
             return None
     return nanoseconds if -_INT64 <= nanoseconds < _INT64 else None
 
