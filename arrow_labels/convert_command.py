@@ -102,7 +102,7 @@ def convert(
     try:
         # Checks the options as reading and writing do, before there is anything to undo.
         al.decode_labels((), task_type=task_type, tables=tables)
-        check_options(to, mode, overwrite, compression, partition_by or ())
+        check_options(to, mode, overwrite, compression, partition_by or (), tables, lake_option)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with reported():

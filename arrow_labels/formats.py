@@ -17,7 +17,7 @@ from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import DELTA_LOG, LANCE_LABELS, MANIFEST, file_system
 from arrow_labels.tables import LabelTables
-from arrow_labels.write.convert import convert_labels
+from arrow_labels.write.convert import check_upsert, convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta
 from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lakehouse import LakeMode
@@ -35,8 +35,19 @@ _BATCH_BYTES: Final = 16 << 20
 """JSON, or tables of Parquet files, that are held at once."""
 
 
-def check_options(to: Format, mode: LakeMode, overwrite: bool, compression: str, partition_by: Sequence[str]) -> None:
+def check_options(
+    to: Format,
+    mode: LakeMode,
+    overwrite: bool,
+    compression: str,
+    partition_by: Sequence[str],
+    tables: Collection[str] | None,
+    lake_options: Collection[str] | None,
+) -> None:
     """Refuse options that do not go together, as a `ValueError`."""
+    check_upsert(mode, tables)
+    if to == "parquet" and lake_options:
+        raise ValueError("--lake-option: expected it with --to delta, iceberg or lance only, got parquet")
     if overwrite and mode not in ("error", "overwrite"):
         raise ValueError(f"--overwrite: expected it without --mode, got --mode {mode}")
     if to != "parquet" and compression != "zstd":
@@ -141,7 +152,9 @@ def _of_labelsets(labelsets: pa.Array, part: LabelTables) -> LabelTables:
     """The rows of some labelsets, and those of no labelset at all."""
     return LabelTables(
         **{
-            name: table.filter(pc.is_in(table["labelset"], labelsets)) if "labelset" in table.column_names else table
+            name: table.filter(pc.or_(pc.is_null(table["labelset"]), pc.is_in(table["labelset"], labelsets)))
+            if "labelset" in table.column_names
+            else table
             for name, table in part
         }
     )

@@ -95,6 +95,18 @@ def test_rejects_are_errors(tmp_path: Path) -> None:
     assert found["message"].startswith("Expected `int | null`, got `str` - at `$.annotations[0].id` in ")
 
 
+def test_rejects_of_a_document_are_of_every_labelset(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.json").write_text(json.dumps(frame({"id": 1, "category_id": 0})))
+    (tmp_path / "in/b.json").write_text("{")
+    assert run("convert", tmp_path / "in", tmp_path / "out", "--on-error", "collect", "--quiet").exit_code == 1
+    for command in ("check", "inspect"):
+        for source in (tmp_path / "in", tmp_path / "out"):
+            result = run(command, source, "--labelset", "ground-truth")
+            assert result.exit_code == 1
+            assert "b.json" in result.stdout
+
+
 def test_masks(tmp_path: Path) -> None:
     document = frame({"id": 1, "category_id": 0}, segmentation_bitmap={"url": "a.png"})
     (tmp_path / "label.json").write_text(json.dumps(document))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from arrow_labels.errors import SchemaError, TargetError
 from arrow_labels.schema import LABEL_KEY, OWNERS, SCHEMAS
@@ -29,7 +32,7 @@ def given_owners(held: Tables, new: Tables, *, url: str, may_hold: bool, keep: b
     Raises
     ------
     SchemaError
-        A label or a sample stands twice.
+        A label or a sample stands twice; or a label that is held has no row in `labels`.
     TargetError
         A label is held though it may not be.
     """
@@ -45,6 +48,13 @@ def given_owners(held: Tables, new: Tables, *, url: str, may_hold: bool, keep: b
         more = f" and {there.height - 1:,} more" if there.height > 1 else ""
         raise TargetError(
             f'Expected labels that are not there yet, got {_shown(there)}{more} - in {url}: mode="upsert" replaces them'
+        )
+    told = held["labels"].join(new["labels"], on=list(LABEL_KEY), how="anti", nulls_equal=True)
+    untold = there.join(told, on=list(LABEL_KEY), how="semi", nulls_equal=True)
+    if untold.height:
+        raise SchemaError(
+            f"Expected a row in `labels` for each label that is replaced, got none of {_shown(untold)} - in {url}: all "
+            "rows of a label are replaced, in every table"
         )
     owners = {kind: frame.with_columns(is_held=False, is_wanted=False) for kind, frame in found.items()}
     owners[LABEL_KEY] = owners[LABEL_KEY].with_columns(
@@ -84,7 +94,7 @@ def settle(
 ) -> pl.DataFrame:
     """Let owners whose new rows are those that the target holds keep them, and number the owners.
 
-    Where both sides have a content hash, it says so; otherwise the rows do. With `keep`, what the target holds comes
+    Labels with another content hash are others; else the rows are compared. With `keep`, what the target holds comes
     first, in its order.
     """
     own = _own(kind)
@@ -108,9 +118,8 @@ def settle(
         for side, label in ((held, "held"), (new, "new")):
             hashes = side["labels"].select(*kind, pl.col("content_hash").str.split("-").list.first().alias(label))
             pairs = pairs.join(hashes, on=on, how="left")
-        decided = pairs.filter(pl.col("held").is_not_null() & pl.col("new").is_not_null())
-        same += decided.filter(pl.col("held") == pl.col("new"))["place"].to_list()
-        open_ = open_.join(decided.select("place"), on="place", how="anti")
+        # Equal ones prove nothing: masks were read or not, and tables can be changed after they were read.
+        open_ = open_.join(pairs.filter(pl.col("held") != pl.col("new")).select("place"), on="place", how="anti")
     open_ = open_.select(*kind, "place").sort("place")
     for start in range(0, open_.height, _AT_ONCE):
         some = open_[start : start + _AT_ONCE]
@@ -118,14 +127,14 @@ def settle(
         for name in own:
             differs |= _different(tables[name], some, held[name], new[name])
         same += [place for place in some["place"].to_list() if place not in differs]
-    is_same = pl.col("place").is_in(same)
+    stays = pl.col("place").is_in(same)
     if main is not None and same:
-        owners = _wanted(owners, is_same, held[main], new[main], kind, BESIDE[main])
-    return owners.with_columns(is_held=pl.col("is_held") | is_same)
+        owners = _wanted(owners, stays, held[main], new[main], kind, BESIDE[main])
+    return owners.with_columns(is_held=pl.col("is_held") | stays)
 
 
 def _wanted(
-    owners: pl.DataFrame, is_same: pl.Expr, held: pl.DataFrame, new: pl.DataFrame, kind: Key, columns: Sequence[str]
+    owners: pl.DataFrame, stays: pl.Expr, held: pl.DataFrame, new: pl.DataFrame, kind: Key, columns: Sequence[str]
 ) -> pl.DataFrame:
     """The values that the new rows have in the columns that do not count, for owners that nothing was wanted of."""
     for label, rows in (("held", held), ("new", new)):
@@ -133,11 +142,11 @@ def _wanted(
         owners = owners.join(
             rows.select(*kind, *columns).rename(renamed), on=list(kind), how="left", maintain_order="left"
         )
-    takes = is_same & ~pl.col("is_wanted")
+    takes = stays & ~pl.col("is_wanted")
     for column in columns:
         value = pl.coalesce(f"new_{column}", f"held_{column}")
         owners = owners.with_columns(pl.when(takes).then(value).otherwise(f"wanted_{column}").alias(f"wanted_{column}"))
-    owners = owners.with_columns(is_wanted=pl.col("is_wanted") | is_same)
+    owners = owners.with_columns(is_wanted=pl.col("is_wanted") | stays)
     return owners.drop([f"{label}_{column}" for column in columns for label in ("held", "new")])
 
 
@@ -152,13 +161,33 @@ def _different(table: Opened, owners: pl.DataFrame, held: pl.DataFrame, new: pl.
         numbers = found.group_by("place").agg(pl.col("rows").sum())
         joined = owners.join(numbers, on="place", how="left", maintain_order="left")
         counts.append(joined["rows"].fill_null(0).to_list())
-    if counts[0] == counts[1] and sides[0].equals(sides[1]):
+    if counts[0] == counts[1] and is_same(*sides):
         return set()
     different = set()
     starts = [0, 0]
     for place, *sizes in zip(owners["place"].to_list(), *counts, strict=True):
         one, other = (side.slice(start, size) for side, start, size in zip(sides, starts, sizes, strict=True))
-        if not one.equals(other):
+        if not is_same(one, other):
             different.add(place)
         starts = [start + size for start, size in zip(starts, sizes, strict=True)]
     return different
+
+
+def is_same(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables hold the same values, bit for bit: to Arrow, 0.0 and -0.0 are equal."""
+    return one.equals(other) and all(
+        np.array_equal(sign, other_sign)
+        for column, other_column in zip(one.columns, other.columns, strict=True)
+        for sign, other_sign in zip(_signs(column), _signs(other_column), strict=True)
+    )
+
+
+def _signs(column: pa.ChunkedArray) -> Iterator[npt.NDArray[np.bool_]]:
+    """The signs of all numbers with a fraction that a column holds."""
+    if pa.types.is_list(column.type):
+        yield from _signs(pc.list_flatten(column))
+    elif pa.types.is_struct(column.type):
+        for member in column.flatten():
+            yield from _signs(member)
+    elif pa.types.is_floating(column.type):
+        yield np.signbit(column.to_numpy())

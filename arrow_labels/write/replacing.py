@@ -28,8 +28,8 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,8 +52,15 @@ Write = Callable[[Folder, str], dict[str, list[Part]]]
 """Writes the tables into a folder, as files of a given name."""
 
 
-def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
+def _nothing() -> None:
+    pass
+
+
+def replace_folder(folder: Folder, mode: Mode, write: Write, check: Callable[[], None] = _nothing) -> None:
     """Write a folder, all or nothing.
+
+    `check` is called when all is written, and raises if that shall not take its place: between it and the moment when a
+    local folder does, no other write takes it.
 
     Raises
     ------
@@ -64,9 +71,9 @@ def replace_folder(folder: Folder, mode: Mode, write: Write) -> None:
     if mode == "overwrite":
         _refuse_delta(folder)
     if isinstance(folder.fs, LocalFileSystem):
-        _write_and_rename(folder, Path(os.path.realpath(folder.path)), mode, write)
+        _write_and_rename(folder, Path(os.path.realpath(folder.path)), mode, write, check)
     else:
-        _write_in_place(folder, mode, write)
+        _write_in_place(folder, mode, write, check)
     _LOG.info("%s is complete after %.1f s", folder.url, time.perf_counter() - start)
 
 
@@ -99,7 +106,7 @@ def _encode(tables: dict[str, list[Part]], write_id: str) -> bytes:
     return msgspec.json.format(msgspec.json.encode(Manifest(SCHEMA_VERSION, write_id, tables)))
 
 
-def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> None:
+def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write, check: Callable[[], None]) -> None:
     """Write a local folder beside its place, then put it there."""
     token = secrets.token_hex(8)
     new, old = path.with_name(f".{path.name}.partial-{token}"), path.with_name(f".{path.name}.replaced-{token}")
@@ -119,7 +126,9 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
             (new / MANIFEST).write_bytes(_encode(tables, token))
             _sync(new / MANIFEST)
             _sync(new)
-            _put(new, path, old, mode, folder.url)
+            with _alone(path.parent):
+                check()
+                _put(new, path, old, mode, folder.url)
             _sync(path.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
@@ -127,6 +136,23 @@ def _write_and_rename(folder: Folder, path: Path, mode: Mode, write: Write) -> N
     with as_target_error("to delete the tables that were replaced", folder.url):
         if old.exists():
             shutil.rmtree(old)
+
+
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Let one write after the other take its place in a folder, where the system has locks; they leave no file."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _put(new: Path, path: Path, old: Path, mode: Mode, url: str) -> None:
@@ -182,7 +208,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_in_place(folder: Folder, mode: Mode, write: Write) -> None:
+def _write_in_place(folder: Folder, mode: Mode, write: Write, check: Callable[[], None]) -> None:
     """Write where nothing can be renamed: the manifest is what makes the new files count."""
     fs, path, url = folder
     token = secrets.token_hex(8)
@@ -195,6 +221,7 @@ def _write_in_place(folder: Folder, mode: Mode, write: Write) -> None:
         file = "part-00000.parquet" if is_first else f"part-00000-{token}.parquet"
     try:
         tables = write(folder, file)
+        check()
         with as_target_error(WRITABLE, url):
             _refuse_another_write(folder, tables, mode)
     except BaseException:

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ from arrow_labels.write.merge import (
     runs,
     segments,
 )
-from arrow_labels.write.owners import Key, Tables, settle
+from arrow_labels.write.owners import Key, Tables, is_same, settle
 from arrow_labels.write.replacing import replace_folder
 from arrow_labels.write.splice import Group, write_spliced
 
@@ -115,16 +116,16 @@ def insert(
             return False
 
         def write(place: Folder, file: str) -> dict[str, list[Part]]:
-            _refuse_others(folder, manifest)
+            refuse_others()
             written: dict[str, list[Part]] = {}
             for name, table in tables.items():
                 frame = settled.get(OWNERS[name], pl.DataFrame())
                 with as_target_error(WRITABLE, folder.url):
                     written[name] = _write_table(table, layouts[name], frame, folder, place, file, writing)
-            _refuse_others(folder, manifest)
             return written
 
-        replace_folder(folder, "overwrite", write)
+        refuse_others = partial(_refuse_others, folder, manifest)
+        replace_folder(folder, "overwrite", write, refuse_others)
         return True
 
 
@@ -136,7 +137,7 @@ def _refuse_others(folder: Folder, manifest: Manifest) -> None:
 
 def _equal(table: Opened, held: pl.DataFrame, new: pl.DataFrame) -> bool:
     """Whether the rows of two sides are the same, in order."""
-    return bool(gather(table, held_rows(held)).equals(gather(table, held_rows(new))))
+    return is_same(gather(table, held_rows(held)), gather(table, held_rows(new)))
 
 
 class _Stretch(NamedTuple):

@@ -1,23 +1,28 @@
 """Every day again: an update gives what reading the whole gives, and touches nothing where nothing changed."""
 
+import dataclasses
 import json
+import math
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from generate import release
+from generate import encode_png, release
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from killed import Killed, in_order, kill_at
@@ -333,6 +338,92 @@ def test_tables_without_labels_of_their_own() -> None:
     assert al.read_parquet(TARGET) == al.LabelTables(vectors=vectors)
     with pytest.raises(al.TargetError, match="sample_id 'a'"):
         al.write_parquet(al.LabelTables(vectors=vectors), TARGET, mode="append")
+
+
+def test_some_tables_do_not_replace_whole_labels() -> None:
+    source = release_of("ab")
+    al.write_parquet(al.read_labels(source), TARGET)
+    before = content()
+    with pytest.raises(al.SchemaError, match="Expected a row in `labels` for each label .* sample_id 'a'"):
+        al.write_parquet(al.read_labels(source, tables=["vectors"]), TARGET, mode="upsert")
+    with pytest.raises(ValueError, match='tables: expected all of them with mode="upsert"'):
+        al.convert_labels(source, TARGET, tables=["vectors"], mode="upsert")
+    assert content() == before
+
+
+def test_tables_that_were_changed_after_they_were_read() -> None:
+    """Their hashes are those of the documents."""
+    al.update_parquet(release_of("ab"), TARGET)
+    tables = al.read_parquet(TARGET)
+    assert tables.labels["content_hash"].null_count == 0
+    column = tables.vectors.schema.get_field_index("category_id")
+    changed = pa.array([5] * tables.vectors.num_rows)
+    vectors = tables.vectors.set_column(column, tables.vectors.schema.field(column), changed)
+    findings = pa.Table.from_pylist(
+        [{"rule": "r", "severity": "error", "sample_id": "a", "labelset": "ground-truth"}], SCHEMAS["findings"]
+    )
+    edited_tables = dataclasses.replace(tables, vectors=vectors, findings=findings)
+    al.write_parquet(edited_tables, TARGET, mode="upsert")
+    assert same(al.read_parquet(TARGET), edited_tables)
+
+
+def test_the_sign_of_zero_is_a_change() -> None:
+    def drive(x: float) -> Any:
+        made = release("pointcloud-cuboid-sequence", samples=1, frames=2)
+        sample = made["dataset"]["samples"][0]
+        sample["attributes"]["frames"][1]["ego_pose"]["position"]["x"] = x
+        label = next(it for it in sample["labels"].values() if it and it.get("attributes"))
+        label["attributes"]["frames"][0]["annotations"][0]["position"]["y"] = x
+        return made
+
+    al.update_parquet(drive(0.0), TARGET)
+    al.update_parquet(drive(-0.0), TARGET)
+    found = al.read_parquet(TARGET)
+    assert math.copysign(1, found.sample_frames["ego_x"][1].as_py()) == -1
+    assert -1 in [math.copysign(1, y) for y in found.cuboids["y"].to_pylist() if y == 0]
+
+
+def test_masks_of_a_bitmap_that_came_later(tmp_path: Path) -> None:
+    bitmaps: dict[str, Any] = {}
+    document = release(
+        "segmentation-bitmap", samples=2, frames=1, bitmap_url="{sample}-{labelset}.png", bitmaps=bitmaps
+    )
+    (tmp_path / "release.json").write_text(json.dumps(document))
+    late, *others = bitmaps
+    for name in others:
+        (tmp_path / name).write_bytes(encode_png(bitmaps[name]))
+    options: dict[str, Any] = {"masks": True, "on_error": "collect"}
+    source, target = str(tmp_path / "release.json"), str(tmp_path / "out")
+    al.convert_labels(source, target, **options)
+    assert al.read_parquet(target).rejects.num_rows == 1
+    (tmp_path / late).write_bytes(encode_png(bitmaps[late]))
+    al.update_parquet(source, target, **options)
+    assert same(al.read_parquet(target), whole(source, **options))
+    assert al.read_parquet(target).rejects.num_rows == 0
+    assert al.update_parquet(source, target, **options)["changed"] == 0
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_appends_that_meet_lose_nothing(tmp_path: Path, round_: int) -> None:
+    target = tmp_path / "out"
+    al.write_parquet(al.read_labels(release_of("a")), target)
+    names = [f"{round_}{letter}" for letter in "bcdefg"]
+    start, done = threading.Barrier(len(names)), []
+
+    def append(name: str) -> None:
+        tables = al.read_labels(release_of([name]))
+        start.wait(60)
+        with suppress(al.TargetError):
+            al.write_parquet(tables, target, mode="append")
+            done.append(name)
+
+    threads = [threading.Thread(target=append, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done
+    assert set(al.read_parquet(target).labels["sample_id"].to_pylist()) == {"a", *done}
 
 
 def test_keys_must_tell_rows_apart() -> None:
