@@ -36,7 +36,8 @@ EXTRAS: Final = {
 }
 """Protocols of file systems, the packages that they need, and what brings those."""
 _VERSIONS: Final = ("ETag", "etag", "mtime")
-_HIDDEN: Final = re.compile(r"(^|/)(\.[^.]|__MACOSX/|_delta_log/|_arrow_labels\.json\Z)")
+_ICEBERG: Final = r"metadata/(v\d+|\d+-[\da-f-]{36})(\.gz)?\.metadata\.json\Z"
+_HIDDEN: Final = re.compile(rf"(^|/)(\.[^.]|__MACOSX/|_delta_log/|[^/]*\.lance/|_arrow_labels\.json\Z|{_ICEBERG})")
 _REFUSED: Final = (401, 403)
 _JSON: Final = re.compile(r'\s*(\{\s*["}]|\[\s*[{\]])')
 _WAY_OUT: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
@@ -222,7 +223,7 @@ def is_of_labels(below: str) -> bool:
     """Whether a file of a folder or archive is one of labels, by its suffix.
 
     What systems and editors hide there is not: `._a.json`, `__MACOSX/a.json`, `.ipynb_checkpoints/a-checkpoint.json`.
-    Nor is what stands beside tables that were written there.
+    Nor is what stands beside tables that were written there, as Parquet, Delta, Lance or Iceberg.
     """
     return bool(suffixes(below)[0]) and _HIDDEN.search(below) is None
 

@@ -27,6 +27,7 @@ from faulty_server import Answer, Server, faulty_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import DomainDispatcherApplication, create_backend_app
+from pyiceberg.catalog.sql import SqlCatalog
 from werkzeug.serving import make_server
 
 import arrow_labels as al
@@ -365,7 +366,30 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     assert tables.labels["sample_id"].to_pylist() == ["one/a", "one/inner/b", "z/c"]
 
 
-@pytest.mark.parametrize("write", [al.write_parquet, al.write_delta])
+def to_iceberg(tables: al.LabelTables, folder: Path) -> None:
+    folder.mkdir()
+    catalog = SqlCatalog("test", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
+    al.write_iceberg(tables, catalog, "labels")
+
+
+@pytest.mark.parametrize("write", [al.write_lance, to_iceberg])
+def test_json_beside_tables_in_a_source_is_no_label(write: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(text(1))
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "b.metadata.json").write_bytes(text(2))
+    write(al.read_labels(tmp_path), tmp_path / "tables")
+    beside = sorted(item for item in (tmp_path / "tables").rglob("*") if item.suffix == ".json")
+    assert beside
+    assert ids(al.read_labels(tmp_path)) == [1, 2]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for item in (tmp_path / "a.json", *beside):
+            archive.write(item, item.relative_to(tmp_path))
+    assert ids(al.read_labels(tmp_path / "all.zip")) == [1]
+    beside[0].write_bytes(text(3))
+    assert ids(al.read_labels(beside[0])) == [3]
+
+
+@pytest.mark.parametrize("write", [al.write_parquet, al.write_delta, al.write_lance])
 def test_tables_that_were_written_into_a_source_are_no_labels(write: Callable[..., None], tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(text(1))
     write(al.read_labels(tmp_path), tmp_path / "tables")

@@ -20,6 +20,7 @@ from arrow_labels.write.delta_tables import (
     Place,
     as_target_error,
     check,
+    delta_place,
     description,
     grown,
     is_conflict,
@@ -31,7 +32,6 @@ from arrow_labels.write.lakehouse import (
     LakeMode,
     attempts,
     check_mode,
-    place_of,
     refuse_existing,
     with_all_columns,
 )
@@ -89,7 +89,8 @@ def write_delta(
     ------
     TargetError
         There are tables (with ``mode="error"``), or they are divided by other columns, or cannot be written, or other
-        writers' commits come in between again and again.
+        writers' commits come in between again and again. ``deltalake`` takes no path with one of ``[ ] | ^``, no local
+        one with a backslash or an escape such as ``%20``, and no URL with ``#`` or ``?``.
     SchemaError
         A table that is there has columns of other types, or others than `arrow_labels.schema`. Columns that this
         version has and the table has not are added.
@@ -112,7 +113,7 @@ def write_delta(
     """
     check_mode(mode)
     by = partition_columns(partition_by)
-    root = place_of(uri).rstrip("/")
+    root = delta_place(uri)
     places = {name: Place(name, f"{root}/{name}", by, storage_options) for name in SCHEMAS}
     found = {name: opened(place) for name, place in places.items()}
     if mode == "error":
@@ -157,7 +158,7 @@ def read_delta(
     Raises
     ------
     TargetError
-        There is no Delta table, or one that cannot be read.
+        There is no Delta table, or one that cannot be read, or its path is one that `write_delta` refuses.
     SchemaError
         A table has other columns than `arrow_labels.schema`. Columns that it does not have yet are null.
     MissingExtraError
@@ -175,7 +176,7 @@ def read_delta(
     (1, 0)
     """
     chosen = chosen_tables(tables)
-    place = place_of(uri).rstrip("/")
+    place = delta_place(uri)
     stored = {name: opened(Place(name, f"{place}/{name}", [], storage_options)) for name in {*chosen, *ORDER_COLUMNS}}
     if all(table is None for table in stored.values()):
         raise TargetError(f"Expected Delta tables such as `labels`, got none - at {shown(place)}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -13,11 +14,23 @@ import pyarrow as pa
 from arrow_labels.errors import MissingExtraError, TargetError
 from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import ROWS, SCHEMAS
-from arrow_labels.sources import MANIFEST
-from arrow_labels.write.lakehouse import conflict, missing_columns, with_all_columns
+from arrow_labels.write.lakehouse import (
+    conflict,
+    local_path,
+    missing_columns,
+    place_of,
+    refuse_parquet,
+    with_all_columns,
+)
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_NO_URL: Final = re.compile(r"[\[\]|^\\#?]")
+_NO_PATH: Final = re.compile(r"[\[\]|^\\]|%[0-9A-Fa-f]{2}")
+"""What deltalake cannot have in a URL and in a local path. With brackets, bars and carets it panics, backslashes and
+escapes it reads as others than it writes, and what is behind `#` and `?` it leaves out, so all tables would be one."""
 
 
 class Place(NamedTuple):
@@ -32,6 +45,22 @@ class Place(NamedTuple):
     def columns(self) -> list[str]:
         """The columns that divide this table."""
         return [column for column in self.by if column in SCHEMAS[self.name].names]
+
+
+def delta_place(uri: str | os.PathLike[str]) -> str:
+    """The path or URL that tables lie below, without a slash at its end; one that deltalake cannot take is refused."""
+    place = place_of(uri).rstrip("/")
+    path = local_path(place or "/")
+    wrong = _NO_URL.findall(place) if _URL.match(place) else []
+    # Links may lead to such a name, and it may be above the current folder: deltalake makes a path whole.
+    wrong += [] if path is None else _NO_PATH.findall(path.as_posix())
+    if wrong:
+        where = place if path is None else path.as_posix()
+        raise TargetError(
+            f"Expected a place that deltalake can take, got `{wrong[0]}` in its name - at {shown(where)}: "
+            "use another folder"
+        )
+    return place
 
 
 def opened(place: Place) -> DeltaTable | None:
@@ -51,10 +80,7 @@ def opened(place: Place) -> DeltaTable | None:
 def check(place: Place, table: DeltaTable | None) -> None:
     """Refuse a table that cannot take the rows."""
     if table is None:
-        if (Path(place.uri).parent / MANIFEST).exists():
-            raise TargetError(
-                f"Expected a Delta table or nothing, got Parquet files - in {place.uri}: use another folder"
-            )
+        refuse_parquet(place.uri.rpartition("/")[0] or "/", "a Delta table")
         return
     missing_columns(place.name, schema_of(table), shown(place.uri))
     divided = table.metadata().partition_columns

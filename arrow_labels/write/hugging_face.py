@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -17,6 +17,7 @@ from arrow_labels.tables import LabelTables, expect_tables
 
 if TYPE_CHECKING:
     import datasets
+    import polars as pl
 
 _IMAGES: Final = {"sample_frames": "image_url", "cameras": "url"}
 """Tables with an image in each row, and the column of its URL."""
@@ -56,9 +57,11 @@ def to_datasets(
     Returns
     -------
     datasets.Dataset
-        Rows and columns of the table, with the same Arrow types. `category_id` keeps its values: an id that no
-        category defines is named by its number, and where names are not unique all have the id before them. With ids
-        below 0 or from 65,536 there are no classes.
+        Rows and columns of the table, with the same Arrow types. `category_id` keeps its values. An id has the name
+        that its rows have as `category`: there are no classes where these differ, as those of two datasets can, or
+        where some have none. An id of no row has the name of its category. One without a name, or with a name for each
+        of several datasets, is named by its number, and where names are not unique all have the id before them. With
+        ids below 0 or from 65,536 there are no classes.
 
     Raises
     ------
@@ -185,18 +188,39 @@ def _with_images(rows: pa.Table, url: str, places: pa.ChunkedArray) -> pa.Table:
 
 
 def _class_names(tables: LabelTables, rows: pa.Table) -> list[str]:
-    """A name for each category id up to the largest one of the rows and the categories; none where it does not fit."""
-    import pyarrow.compute as pc
+    """A name for each category id up to the largest one of the rows and the categories.
+
+    None at all where it does not fit, or where rows of one id have categories of several names.
+    """
+    import polars as pl
 
     if "category_id" not in rows.column_names:
         return []
-    ids = pa.chunked_array([*rows["category_id"].chunks, *tables.categories["category_id"].chunks], pa.int64())
-    limits: dict[str, Any] = pc.min_max(ids).as_py()
-    if limits["min"] is None or limits["min"] < 0 or limits["max"] >= _MOST_CLASSES:
+    categories = pl.LazyFrame(tables.categories.select(["dataset", "category_id", "name"]))
+    if "category" in rows.column_names:
+        own = pl.LazyFrame(rows.select(["category_id", "category"]))
+    else:
+        keys = ["dataset", "category_id"]
+        own = pl.LazyFrame(rows.select(keys)).join(categories, on=keys, how="left", nulls_equal=True).drop("dataset")
+    used, defined = _names_by_id(own), _names_by_id(categories.drop("dataset"))
+    ids = used.keys() | defined.keys()
+    several = any(len(found) > 1 for found in used.values())
+    if several or not ids or min(ids) < 0 or max(ids) >= _MOST_CLASSES:
         return []
-    defined = tables.categories.select(["category_id", "name"]).drop_null().to_pydict()
-    found = dict(zip(defined["category_id"], defined["name"], strict=True))
-    names = [found.get(number, str(number)) for number in range(limits["max"] + 1)]
+    names = []
+    for number in range(max(ids) + 1):
+        # What rows say goes first: other datasets may define the same id.
+        found = used.get(number) or defined.get(number, [])
+        names.append(str(number) if len(found) != 1 or found[0] is None else found[0])
     if len({*names}) == len(names):
         return names
     return [f"{number} {name}" for number, name in enumerate(names)]
+
+
+def _names_by_id(frame: pl.LazyFrame) -> dict[int, list[str | None]]:
+    """The different names of each category id, null among them; of a frame with the two columns."""
+    found: dict[int, list[str | None]] = {}
+    for number, name in frame.unique().collect().iter_rows():
+        if number is not None:
+            found.setdefault(number, []).append(name)
+    return found

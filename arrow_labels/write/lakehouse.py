@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from arrow_labels.errors import SchemaError, TargetError
-from arrow_labels.redaction import reason
+from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMAS
+from arrow_labels.sources import MANIFEST
 from arrow_labels.tables import LabelTables
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ COMMIT_ORDER: Final = (*(name for name in SCHEMAS if name != "labels"), "labels"
 """Neither store has a commit over several tables; a label that `labels` lists has all its rows."""
 
 _ATTEMPTS: Final = 50
+_FILE_URL: Final = re.compile(r"file:/", re.IGNORECASE)
 
 
 def check_mode(mode: str) -> None:
@@ -37,6 +42,23 @@ def place_of(target: str | os.PathLike[str]) -> str:
     if not place:
         raise TargetError("Expected a path or URL, got an empty text")
     return place
+
+
+def local_path(place: str) -> Path | None:
+    """The path of a local place, without links; None where a URL leads elsewhere."""
+    if _FILE_URL.match(place):
+        place = unquote(urlsplit(place).path)
+    try:
+        return None if "://" in place else Path(os.path.realpath(place))
+    except (OSError, ValueError) as error:  # a current folder that is gone, a null character
+        raise TargetError(f"Expected a path or URL, got {reason(error)} - at {place!r}: use another folder") from None
+
+
+def refuse_parquet(place: str, expected: str) -> None:
+    """Refuse a local folder that holds tables of Parquet files: others beside them would be in the way of both."""
+    path = local_path(place)
+    if path is not None and (path / MANIFEST).exists():
+        raise TargetError(f"Expected {expected} or nothing, got Parquet files - in {shown(place)}: use another folder")
 
 
 def refuse_existing(names: Collection[str], where: str) -> None:

@@ -25,6 +25,7 @@ from arrow_labels.write.lakehouse import (
     check_mode,
     missing_columns,
     refuse_existing,
+    refuse_parquet,
 )
 from arrow_labels.write.lance_tables import (
     ERRORS,
@@ -67,8 +68,9 @@ def write_lance(
     Raises
     ------
     TargetError
-        The target has tables (with ``mode="error"``, before any input is consumed), or it cannot be written. An error
-        of the input goes through as it is. In each case no table has changed, unless the error is one of a commit.
+        The target has tables (with ``mode="error"``, before any input is consumed), or those of `write_parquet`, or it
+        cannot be written. An error of the input goes through as it is. In each case no table has changed, unless the
+        error is one of a commit.
     SchemaError
         A table that is there has other columns, or a newer version of this library wrote it.
     FetchError
@@ -91,6 +93,8 @@ def write_lance(
     found = {name: opened(url, name, options) for name in SCHEMAS}
     if mode == "error":
         refuse_existing([f"{name}.lance" for name, dataset in found.items() if dataset is not None], shown(url))
+    if all(dataset is None for dataset in found.values()):
+        refuse_parquet(url, "Lance tables")
     is_new = {name: dataset is None for name, dataset in found.items()}
     for name, dataset in found.items():
         if dataset is not None and mode == "overwrite":

@@ -1,5 +1,6 @@
 """Delta: partitions, what a commit says, and what other engines see."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,52 @@ def test_text_that_stands_for_null_cannot_divide(text: str, in_parts: bool, tmp_
 
 def test_a_folder_of_parquet_tables_is_refused(tmp_path: Path) -> None:
     al.write_parquet(TABLES, tmp_path / "out")
-    with pytest.raises(TargetError, match="Expected a Delta table or nothing, got Parquet files"):
-        al.write_delta(TABLES, tmp_path / "out", mode="overwrite")
+    for place in (tmp_path / "out", (tmp_path / "out").as_uri()):
+        with pytest.raises(TargetError, match="Expected a Delta table or nothing, got Parquet files"):
+            al.write_delta(TABLES, place, mode="overwrite")
     assert al.read_parquet(tmp_path / "out") == TABLES
+
+
+@pytest.mark.parametrize("place", ["x[y", "x]y", "x|y", "x^y", "x\\y", "x%20y/z", "x%2Fy"])
+def test_paths_that_deltalake_cannot_take(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / place)
+    found = next(part for part in ("[", "]", "|", "^", "\\", "%20", "%2F") if part in place)
+    expected = rf"^Expected a place that deltalake can take, got `{re.escape(found)}` .* use another folder$"
+    path = tmp_path / place
+    for uri in (path, str(path), path.as_uri(), path.as_uri().replace("://", ":"), tmp_path / "link"):
+        with pytest.raises(TargetError, match=expected):
+            al.write_delta(iter([]), uri)
+        with pytest.raises(TargetError, match=expected):
+            al.read_delta(uri)
+    assert [item.name for item in tmp_path.iterdir()] == ["link"]
+    path.mkdir(parents=True)
+    monkeypatch.chdir(path)
+    with pytest.raises(TargetError, match=expected):
+        al.write_delta(TABLES, "lake")
+    assert not [*path.iterdir()]
+
+
+@pytest.mark.parametrize("url", ["file://{}/x#y", "file://{}/x?y", "file://{}/x\\y", "s3://bucket/x[y", "s3://b/x#y"])
+def test_urls_that_deltalake_cannot_take(url: str, tmp_path: Path) -> None:
+    for call in (al.read_delta, lambda place: al.write_delta(TABLES, place)):
+        with pytest.raises(TargetError, match=r"^Expected a place that deltalake can take, got `[\[#?\\]` "):
+            call(url.format(tmp_path))
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("place", ["x y", "x#y?", "50%", "%zz", "{a}*<b>", "é"])
+def test_other_paths_are_taken(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = al.decode_labels([{"annotations": []}])
+    al.write_delta(tables, tmp_path / place)
+    assert (tmp_path / place / "labels" / "_delta_log").is_dir()
+    assert al.read_delta((tmp_path / place).as_uri()) == tables
+    (tmp_path / "a[b]").symlink_to(tmp_path / place)
+    assert al.read_delta(tmp_path / "a[b]") == tables
+
+
+def test_a_place_that_is_no_path() -> None:
+    with pytest.raises(TargetError, match="^Expected a path or URL, got embedded null byte - at 'a"):
+        al.write_delta(TABLES, "a\0b")
 
 
 def test_a_store_that_is_not_known(tmp_path: Path) -> None:

@@ -102,6 +102,37 @@ def test_class_names() -> None:
     assert names(al.LabelTables()) is None
 
 
+def test_an_id_never_has_the_class_of_another_dataset() -> None:
+    def part(dataset: str, categories: dict[int, str | None], *category_ids: int) -> al.LabelTables:
+        annotations = [{"id": 1, "category_id": number, "type": "point", "points": [[1, 2]]} for number in category_ids]
+        colour = {"name": "colour", "input_type": "text"}
+        defined = [{"id": number, "name": name, "attributes": [colour]} for number, name in categories.items()]
+        sample = {"name": dataset, "labels": {"ground-truth": {"attributes": {"annotations": annotations}}}}
+        return al.decode_labels(
+            [{"dataset": {"name": dataset, "task_attributes": {"categories": defined}, "samples": [sample]}}]
+        )
+
+    def both(one: al.LabelTables, other: al.LabelTables) -> Any:
+        return names(al.LabelTables.concat([one, other]))
+
+    cars = part("a", {1: "car"}, 1)
+    assert both(cars, part("b", {1: "person"}, 1)) is None
+    assert both(cars, part("b", {1: "person"})) == ["0", "car"]
+    assert both(part("b", {1: "person"}), cars) == ["0", "car"]
+    assert both(cars, part("b", {2: "person"}, 2)) == ["0", "car", "person"]
+    assert both(cars, part("b", {1: "car", 2: "person"}, 1)) == ["0", "car", "person"]
+    assert both(cars, part("b", {2: "person"}, 1)) is None
+    assert both(part("a", {1: "car"}), part("b", {2: "person"}, 1)) == ["0", "1", "person"]
+    assert both(part("a", {0: "road", 1: "car"}, 0), part("b", {1: "person"})) == ["road", "1"]
+    for name in ("categories", "attribute_specs"):
+        tables = al.LabelTables.concat([cars, part("b", {1: "person"})])
+        assert tables[name].num_rows == 2
+        assert al.to_datasets(tables, name).features["category_id"] == datasets.Value("int64")
+        for row, expected in enumerate(("car", "person")):
+            chosen = al.LabelTables(**{**dict(tables), name: tables[name].slice(row, 1)})
+            assert al.to_datasets(chosen, name).features["category_id"].names == ["0", expected]
+
+
 def test_images_are_read(tmp_path: Path) -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     Image.fromarray(pixels).save(tmp_path / "image.png")

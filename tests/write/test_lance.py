@@ -18,6 +18,8 @@ from strategies import releases
 
 import arrow_labels as al
 from arrow_labels.schema import SCHEMA_VERSION, SCHEMAS
+from arrow_labels.sources import MANIFEST
+from arrow_labels.write.lakehouse import LakeMode
 
 EMPTY = al.LabelTables()
 
@@ -182,6 +184,29 @@ def test_a_target_with_tables_is_refused_before_the_input(tmp_path: Path) -> Non
     al.write_lance(EMPTY, tmp_path)
     with pytest.raises(al.TargetError, match="Expected no tables, got `datasets.lance`"):
         al.write_lance((pytest.fail("consumed") for _ in "a"), tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["error", "append", "overwrite", "upsert"])
+def test_a_folder_of_parquet_tables_is_refused(mode: LakeMode, tmp_path: Path) -> None:
+    target = tmp_path / "a b"
+    al.write_parquet(EMPTY, target)
+    before = sorted(target.rglob("*"))
+    for place in (target, str(target), target.as_uri()):
+        with pytest.raises(
+            al.TargetError, match="^Expected Lance tables or nothing, got Parquet files - in .*: use another folder$"
+        ):
+            al.write_lance((pytest.fail("consumed") for _ in "a"), place, mode=mode)
+    assert sorted(target.rglob("*")) == before
+    al.write_parquet(EMPTY, target, mode="overwrite")
+
+
+def test_lance_tables_beside_parquet_tables_can_be_written(tmp_path: Path) -> None:
+    al.write_lance(EMPTY, tmp_path / "out")
+    al.write_parquet(EMPTY, tmp_path / "parquet")
+    (tmp_path / "parquet" / MANIFEST).rename(tmp_path / "out" / MANIFEST)
+    tables = al.decode_labels([{"annotations": []}])
+    al.write_lance(tables, tmp_path / "out", mode="append")
+    assert al.read_lance(tmp_path / "out") == tables
 
 
 def test_an_error_of_the_input_leaves_the_tables(tmp_path: Path) -> None:
