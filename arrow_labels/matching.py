@@ -33,6 +33,8 @@ _CELL: Final = 128.0
 """Pixels: about the size of an object in an image."""
 _SIDES: Final = ("west", "south", "east", "north")
 _IDS: Final = ["point_annotations", "point_annotations_other"]
+_POINTS: Final = 1 << 20
+"""Points that are counted at a time: meanwhile each takes some 100 bytes, against 4 in the table."""
 
 
 def _segments(tables: LabelTables) -> pl.DataFrame:
@@ -92,22 +94,35 @@ def by_identity(one: pl.DataFrame, two: pl.DataFrame) -> pl.DataFrame:
 
 
 def by_overlap(one: pl.DataFrame, two: pl.DataFrame, kind: str, a: LabelTables, b: LabelTables) -> pl.DataFrame:
-    """Pairs of one frame of which each overlaps with the other more than with any other: `row` and `row_other`."""
+    """Pairs of one frame of which each overlaps with the other more than with any other, with their overlap."""
     near = _cuboid_pairs(one, two, iou_3d, "iou_3d") if kind == "cuboids" else _near(one, two)
+    shared = None
     if kind == "segments":
-        near = pl.concat([near, _sharing_points(one, two, a, b)]).unique(maintain_order=True)
+        shared = _shared_points(a, b)
+        near = pl.concat([near, _sharing_points(one, two, shared)]).unique(maintain_order=True)
     found = near.select("row", "row_other") if kind == "cuboids" else near
-    known = with_overlap(found, one, two, kind, a, b).filter(pl.col("iou") > 0)
+    known = with_overlap(found, one, two, kind, a, b, shared).filter(pl.col("iou") > 0)
     best = known.sort("iou", "row", "row_other", descending=[True, False, False])
     first = best.unique("row", keep="first", maintain_order=True)
     other = best.unique("row_other", keep="first", maintain_order=True)
-    return first.join(other, on=["row", "row_other"], how="semi").select("row", "row_other")
+    return first.join(other, on=["row", "row_other"], how="semi")
 
 
 def with_overlap(
-    pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, kind: str, a: LabelTables, b: LabelTables
+    pairs: pl.DataFrame,
+    one: pl.DataFrame,
+    two: pl.DataFrame,
+    kind: str,
+    a: LabelTables,
+    b: LabelTables,
+    shared: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Pairs with their `iou`, null where it is not known, and of cuboids their `bev_iou`."""
+    """Pairs with their `iou`, null where it is not known, and of cuboids their `bev_iou`.
+
+    `shared` is what `_shared_points` gives, if that is known.
+    """
+    if "iou" in pairs.columns:  # `by_overlap` needed it to find them
+        return pairs
     key = ["row", "row_other"]
     nothing = pl.lit(None, pl.Float64)
     if kind == "cuboids":
@@ -118,7 +133,8 @@ def with_overlap(
     if kind == "vectors":
         found = _boxes(pairs, one.filter("is_flat"), two.filter("is_flat"))
     else:
-        found = _points(pairs, one, two, a, b).join(_masks(pairs, one, two), on=key, how="left")
+        points = _points(pairs, one, two, _shared_points(a, b) if shared is None else shared)
+        found = points.join(_masks(pairs, one, two), on=key, how="left")
         found = found.select(*key, pl.coalesce("iou", "point_iou").alias("iou"))
     return pairs.join(found, on=key, how="left", maintain_order="left").with_columns(nothing.alias("bev_iou"))
 
@@ -177,18 +193,16 @@ def _masks(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame) -> pl.Data
     return joined.select("row", "row_other").hstack(iou)
 
 
-def _sharing_points(one: pl.DataFrame, two: pl.DataFrame, a: LabelTables, b: LabelTables) -> pl.DataFrame:
+def _sharing_points(one: pl.DataFrame, two: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Pairs of segments of point clouds that share points."""
-    pairs = _shared_points(a, b)
     for side, name, row in ((one, _IDS[0], "row"), (two, _IDS[1], "row_other")):
         named = side.select(*FRAME_KEY, pl.col("pixel").alias(name), pl.col("row").alias(row))
         pairs = pairs.join(named, on=[*FRAME_KEY, name], how="inner")
     return pairs.select("row", "row_other")
 
 
-def _points(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, a: LabelTables, b: LabelTables) -> pl.DataFrame:
+def _points(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, shared: pl.DataFrame) -> pl.DataFrame:
     """The `point_iou` of pairs of segments; null where neither has points in a frame that both have ids of."""
-    shared = _shared_points(a, b)
     rows = pairs.select("row", "row_other")
     rows = rows.join(one.select("row", *FRAME_KEY, pl.col("pixel").alias(_IDS[0])), on="row", how="inner")
     rows = rows.join(two.select(row_other="row", **{_IDS[1]: "pixel"}), on="row_other", how="inner")
@@ -204,16 +218,23 @@ def _points(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, a: LabelT
 
 def _shared_points(a: LabelTables, b: LabelTables) -> pl.DataFrame:
     """How many points have the one id in a and the other in b, of frames in which both have ids of as many points."""
-    sides = [
-        pl.DataFrame(pl.from_arrow(tables.frames.select([*FRAME_KEY, _IDS[0]])))
-        .filter(pl.col(_IDS[0]).list.len() > 0)
-        .unique(FRAME_KEY, keep="first", maintain_order=True)
-        for tables in (a, b)
-    ]
-    both = sides[0].join(sides[1], on=FRAME_KEY, how="inner", suffix="_other")
-    both = both.filter(pl.col(_IDS[0]).list.len() == pl.col(_IDS[1]).list.len()).explode(_IDS)
-    counts = both.group_by(*FRAME_KEY, *_IDS).agg(pl.len().cast(pl.Int64).alias("shared"))
-    return counts.with_columns(pl.col(_IDS).cast(pl.Int64))
+    ids, sides = [], []
+    for tables in (a, b):
+        frames = pl.DataFrame(pl.from_arrow(tables.frames.select([*FRAME_KEY, _IDS[0]])))
+        ids.append(frames[_IDS[0]])
+        count = pl.col(_IDS[0]).list.len().cast(pl.Int64).alias("points")
+        keys = frames.select(*FRAME_KEY, count).with_row_index("place").filter(pl.col("points") > 0)
+        sides.append(keys.unique(FRAME_KEY, keep="first", maintain_order=True))
+    both = sides[0].join(sides[1], on=[*FRAME_KEY, "points"], how="inner", suffix="_other").with_row_index("frame")
+    # A number stands for the frame: its key is as long as several points. No frame is divided, so the counts are whole.
+    both = both.with_columns(part=(pl.col("points").cum_sum() - pl.col("points")) // _POINTS)
+    counts = []
+    for part in both.partition_by("part") or [both]:
+        taken = [side.gather(part[place]) for side, place in zip(ids, ("place", "place_other"), strict=True)]
+        points = part.select("frame").with_columns(one.alias(name) for one, name in zip(taken, _IDS, strict=True))
+        counts.append(points.explode(_IDS).group_by("frame", *_IDS).agg(pl.len().cast(pl.Int64).alias("shared")))
+    shared = pl.concat(counts).with_columns(pl.col(_IDS).cast(pl.Int64))
+    return both.select("frame", *FRAME_KEY).join(shared, on="frame", how="inner").drop("frame")
 
 
 def _joined(pairs: pl.DataFrame, one: pl.DataFrame, two: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:

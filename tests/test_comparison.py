@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import releases
 
 import arrow_labels as al
+from arrow_labels import matching
 from arrow_labels.mask_overlap import shared_pixels
 
 DATA = Path(__file__).parent / "data"
@@ -165,6 +166,48 @@ def test_masks_and_points() -> None:
         found = al.compare_labels(*sides, match=match).annotations
         assert found["iou"].to_list() == pytest.approx([64 / 96, 36 / 60, 2 / 3, 1])
         assert found["columns"].list.join(",").to_list() == ["geometry", "geometry", "", ""]
+
+
+def clouds(frames: list[list[int]], seed: int) -> al.LabelTables:
+    """Frames of two segments and some points each, in any order of rows; of a frame's two rows the first one counts."""
+    annotations = [{"id": each, "category_id": 0} for each in (1, 2)]
+    tables = read({"frames": [{"annotations": annotations, "point_annotations": ids} for ids in frames]})
+    rows = pl.DataFrame(tables.frames).sample(fraction=1, shuffle=True, seed=seed)
+    again = rows.with_columns(pl.col("point_annotations").list.reverse())
+    return dataclasses.replace(tables, frames=pl.concat([rows, again]))
+
+
+@pytest.mark.parametrize("match", ["id", "overlap"])
+@settings(max_examples=30, deadline=None)
+@given(
+    frames=st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=6), min_size=1, max_size=8),
+    most=st.integers(1, 20),
+)
+def test_points_are_counted_a_few_frames_at_a_time(match: Any, frames: list[list[tuple[int, int]]], most: int) -> None:
+    one, two = ([[pair[side] for pair in frame] for frame in frames] for side in (0, 1))
+    two[0].append(1)  # its points are not those of the other side
+    a, b = clouds(one, 0), clouds(two, 1)
+    heights: list[int] = []
+    explode = pl.DataFrame.explode
+
+    def counted(frame: pl.DataFrame, *columns: Any) -> pl.DataFrame:
+        made = explode(frame, *columns)
+        heights.append(made.height)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "_POINTS", most, raising=False)
+        patch.setattr(pl.DataFrame, "explode", counted)
+        found = al.compare_labels(a, b, match=match).annotations
+    assert 0 < len(heights) <= len(frames)  # each point once
+    assert max(heights) < most + 6
+    if match == "overlap":
+        assert found.equals(al.compare_labels(a, b, match=match).annotations)
+        return
+    for (place, frame), ious in zip(enumerate(frames), found["iou"].reshape((-1, 2)).to_list(), strict=True):
+        for each, iou in enumerate(ious, 1):
+            union = sum(each in pair for pair in frame) if place else 0
+            assert iou == (frame.count((each, each)) / union if union else None)
 
 
 @pytest.mark.parametrize(
