@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pyarrow as pa
 
 from arrow_labels.decode import Wanted, reader
+from arrow_labels.decode.keys import LabelKeys
 from arrow_labels.masks import read_masks
 from arrow_labels.pieces import PIECE_BYTES, Options, Piece
 from arrow_labels.schema import ANNOTATION_TABLES, SCHEMAS
@@ -32,7 +33,7 @@ class Part(NamedTuple):
     spans: tuple[Span, ...]
     nbytes: int
     sample_ids: dict[str, int]
-    label_keys: frozenset[tuple[str, str]]
+    label_keys: LabelKeys
     lone_samples: int
 
     @property
@@ -60,7 +61,7 @@ def parts_of(pieces: Iterable[Piece], part_bytes: int = PIECE_BYTES, at_least: i
     [{}, {'a': 1}]
     """
     ids: dict[str, int] = {}
-    keys: set[tuple[str, str]] = set()
+    keys = LabelKeys()
     lone = 0
     made = []
     for group in _filled(pieces, lambda piece: piece.nbytes, part_bytes, at_least):
@@ -108,20 +109,20 @@ def _counts_before(ids: dict[str, int], names: Iterable[str]) -> dict[str, int]:
     return {name: count for name, count in before.items() if count}
 
 
-def _keys_before(keys: set[tuple[str, str]], labels: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    """Adds the keys of labels, as `Reader` does; returns those of before that stood in the way of one."""
-    own: set[tuple[str, str]] = set()
-    before = set()
-    for name, labelset in labels:
-        key, number = (name, labelset), 1
-        while key in keys:
-            if key not in own:
-                before.add(key)
-            number += 1
-            key = (f"{name}#{number}", labelset)
-        keys.add(key)
-        own.add(key)
-    return frozenset(before)
+def _keys_before(keys: LabelKeys, labels: Iterable[tuple[str, str]]) -> LabelKeys:
+    """Adds the keys of labels, as `Reader` does; returns those of before that it looked at, with their numbers."""
+    before = LabelKeys()
+    for first in labels:
+        key = first
+        while True:
+            number = keys.get(key, 0)
+            before.setdefault(key, number)
+            if number == 0:
+                break
+            keys[first] += 1
+            key = (f"{first[0]}#{keys[first]}", first[1])
+        keys[key] = 1
+    return LabelKeys({key: number for key, number in before.items() if number})
 
 
 def checked(table: str, columns: Sequence[str] | None, options: Options) -> pa.Schema:
@@ -169,7 +170,8 @@ def read_part(
     elif columns is not None and set(columns) != set(SCHEMAS[table].names):
         wanted = Wanted({table: columns})
     run = reader(options.task_type, options.timestamp_unit, options.labelsets, wanted, options.on_error)
-    run.sample_ids, run.label_keys, run.lone_samples = dict(part.sample_ids), set(part.label_keys), part.lone_samples
+    run.sample_ids, run.label_keys = dict(part.sample_ids), LabelKeys(part.label_keys)
+    run.lone_samples = part.lone_samples
     found = chain.from_iterable(records(run, span, options.on_error) for span in part.spans)
     for _, batches in run.columns(found):
         if mask_options is None:

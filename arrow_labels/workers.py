@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from arrow_labels.contents import as_room_error
 from arrow_labels.decode import reader
+from arrow_labels.decode.keys import LabelKeys
 from arrow_labels.division import Blocks, Large, divide, plan, prove, spans_of, weight
 from arrow_labels.processes import Say, Task, can_start, run
 from arrow_labels.schema import SCHEMAS
@@ -45,7 +46,7 @@ class _State(NamedTuple):
     """What a `Reader` remembers of the documents before."""
 
     sample_ids: dict[str, int]
-    label_keys: set[tuple[str, str]]
+    label_keys: LabelKeys
     lone_samples: int
 
 
@@ -149,7 +150,7 @@ def shared(
     whole = sum(map(weight, files))
     large_bytes = max(2 * LEAST_SPAN, whole // (4 * workers))
     processes = max(1, min(workers, whole // LEAST_SPAN))
-    state = _State({}, set(), 0)
+    state = _State({}, LabelKeys(), 0)
     done: dict[int, int] = {}
     numbers = count()
     mask_options = batching["mask_options"] or {}
@@ -164,7 +165,7 @@ def shared(
 
         def first(span: Span) -> Task:
             # The best guess of what stood before: every document was a sample.
-            return task(span, next(numbers), _State({}, set(), documents_before(span)))
+            return task(span, next(numbers), _State({}, LabelKeys(), documents_before(span)))
 
         def dividing(large: Large, is_guessed: bool = True) -> Task:
             return Task(str(large), divide, (large, folder, span_bytes, processes, is_guessed), True)
@@ -247,7 +248,7 @@ def _is_right(before: _State, after: _State, state: _State) -> bool:
     return (
         (before.lone_samples == state.lone_samples or after.lone_samples == before.lone_samples)
         and state.sample_ids.keys().isdisjoint(after.sample_ids.keys() - before.sample_ids.keys())
-        and state.label_keys.isdisjoint(after.label_keys - before.label_keys)
+        and state.label_keys.keys().isdisjoint(after.label_keys.keys() - before.label_keys.keys())
     )
 
 
@@ -258,7 +259,7 @@ def _seen(state: _State, after: _State) -> _State:
     }
     return _State(
         {name: number for name, number in state.sample_ids.items() if name.partition("#")[0] in names},
-        {key for key in state.label_keys if key[0].partition("#")[0] in names},
+        LabelKeys({key: number for key, number in state.label_keys.items() if key[0].partition("#")[0] in names}),
         state.lone_samples,
     )
 

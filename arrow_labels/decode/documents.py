@@ -63,7 +63,7 @@ class Reader:
     on_error: OnError
     chunk_bytes: int = CHUNK_BYTES
     sample_ids: SampleIds = field(default_factory=dict)
-    label_keys: LabelKeys = field(default_factory=set)
+    label_keys: LabelKeys = field(default_factory=LabelKeys)
     lone_samples: int = 0
     selects: Selects | None = None
     room: int = ROOM

@@ -7,8 +7,17 @@ from arrow_labels.schema import GROUND_TRUTH
 
 SampleIds = dict[str, int]
 """How often each id of a sample stood before."""
-LabelKeys = set[tuple[str, str]]
-"""The keys of lone labels that stood before."""
+
+
+class LabelKeys(dict[tuple[str, str], int]):
+    """The keys of lone labels that stood before, each with the last number given to one of that name, 1 if to none.
+
+    All lower numbers are taken too, so that the search for a free one need not begin with them.
+    """
+
+    def add(self, key: tuple[str, str]) -> None:
+        """Take note of a label that has its key already."""
+        self.setdefault(key, 1)
 
 
 def name_record(record: Record, sample_ids: SampleIds, label_keys: LabelKeys) -> None:
@@ -35,13 +44,21 @@ def name_label(
     """Give a lone label its keys, unless it has them; a number if a label of that name stood before."""
     if record.sample_id is None:
         record.labelset = first_name(labelset, GROUND_TRUTH)
-        name, number = first_name(sample_uuid, record.place), 1
-        record.sample_id = name
-        while (record.sample_id, record.labelset) in label_keys:
-            number += 1
-            record.sample_id = f"{name}#{number}"
-        label_keys.add((record.sample_id, record.labelset))
+        record.sample_id = unique_label(label_keys, first_name(sample_uuid, record.place), record.labelset)
     return record.sample_id
+
+
+def unique_label(label_keys: LabelKeys, name: str, labelset: str) -> str:
+    """The sample id of a lone label: its name, with the first number that is free if a label of that name stood before.
+
+    Unlike the id of a sample it never has two numbers, unless its name has one.
+    """
+    key = first = (name, labelset)
+    while key in label_keys:
+        label_keys[first] += 1
+        key = (f"{name}#{label_keys[first]}", labelset)
+    label_keys[key] = 1
+    return key[0]
 
 
 def unique_sample(sample_ids: SampleIds, name: str) -> str:
