@@ -123,12 +123,15 @@ def test_killed_at_random_moments(source: Path, tmp_path: Path) -> None:
     assert seen.total() == KILLS
 
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-
-
-@SIGNALS
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("mode", ["error", "overwrite"])
+@pytest.mark.parametrize(
+    ("mode", "workers", "number"),
+    [
+        ("error", 1, signal.SIGINT),
+        ("error", 2, signal.SIGTERM),
+        ("overwrite", 1, signal.SIGTERM),
+        ("overwrite", 2, signal.SIGINT),
+    ],
+)
 def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: int, number: signal.Signals) -> None:
     """The most patient place to be in: the answer would take hours."""
     place, target = tmp_path / "tmp", tmp_path / "out"
@@ -154,7 +157,7 @@ def test_interrupted_while_a_server_drips(tmp_path: Path, mode: str, workers: in
         assert al.read_parquet(target) == OLD
 
 
-@SIGNALS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_interrupted_while_it_works(source: Path, tmp_path: Path, workers: int, number: signal.Signals) -> None:
     place, target = tmp_path / "tmp", tmp_path / "out"

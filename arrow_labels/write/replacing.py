@@ -4,7 +4,8 @@
   (fsync), and renamed. To overwrite, it trades places with the old folder in one step, and that is deleted: a process
   that is killed leaves the target as it was, or the new one. Where the system cannot do that (it takes Linux, and most
   of its file systems), the old folder is renamed to ``.NAME.replaced-TOKEN`` before; killed between the two renames, a
-  process leaves no target, and reading says under which names both folders lie. What killed processes leave under
+  process leaves no target, and reading says under which names both folders lie. Writes that meet take their places one
+  after the other, and what goes on from tables that are no longer there is refused. What killed processes leave under
   hidden names is in nobody's way, and is for people to delete: it might be a write that is under way.
 * **Elsewhere** (object stores) nothing can be renamed, so files are written where they shall be, under names of their
   own where there are files already. The manifest, put in one request, is the moment at which the new files take the
@@ -143,10 +144,11 @@ def _alone(parent: Path) -> Iterator[None]:
     """Let one write after the other take its place in a folder, where the system has locks; they leave no file."""
     try:
         import fcntl
-    except ImportError:
+
+        descriptor = os.open(parent, os.O_RDONLY)
+    except (ImportError, OSError):
         yield
         return
-    descriptor = os.open(parent, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -177,17 +177,16 @@ def test_attributes_that_cannot_be_read_are_told_by_their_label() -> None:
         list(al.encode_labels(tables))
 
 
-@pytest.mark.parametrize("text", ["{'colour': 'red'}", "", '{"a":', '1,"id":9', "1,2", "[1", "x"])
 @pytest.mark.parametrize(
-    ("name", "column"),
+    ("name", "column", "text"),
     [
-        ("cuboids", "attributes"),
-        ("frames", "image_attributes"),
-        ("links", "attributes"),
-        ("links", "frames"),
-        ("samples", "metadata"),
-        ("cameras", "distortion"),
-        ("datasets", "labelsets"),
+        *(("cuboids", "attributes", text) for text in ("{'a': 'red'}", "", '{"a":', '1,"id":9', "1,2", "[1")),
+        ("frames", "image_attributes", "1,2"),
+        ("links", "attributes", "1,2"),
+        ("links", "frames", "1,2"),
+        ("samples", "metadata", "1,2"),
+        ("cameras", "distortion", "1,2"),
+        ("datasets", "labelsets", "1,2"),
     ],
 )
 def test_text_that_is_no_json_is_never_written(name: str, column: str, text: str) -> None:
