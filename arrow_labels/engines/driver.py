@@ -69,14 +69,14 @@ def _with_helpers(look: partial[list[Piece]], shares: deque[Share], helpers: int
             yield Task(f"the names in {_told(groups)}", look, (groups,))
 
     def hand_out() -> None:
-        with TemporaryDirectory(prefix="arrow-labels-") as folder:
-            results = run(tasks(), helpers, Path(folder), lambda _task, _result: None, lambda _said: None)
-            try:
+        try:
+            with TemporaryDirectory(prefix="arrow-labels-") as folder:
+                results = run(tasks(), helpers, Path(folder), lambda _task, _result: None, lambda _said: None)
                 for pieces in results:
                     found[given.popleft()] = pieces
-            except Exception as error:
-                failed[given[0]] = error
-                shares.clear()
+        except Exception as error:
+            failed[given[0] if given else -1] = error
+            shares.clear()
 
     thread = Thread(target=hand_out)
     thread.start()

@@ -80,6 +80,18 @@ def test_a_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ow
     assert len(own) <= 2
 
 
+@pytest.mark.usefixtures("always")
+def test_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: list[list[Any]]) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError("no more processes")
+
+    write_folder(tmp_path / "labels")
+    monkeypatch.setattr("subprocess.Popen", refused)
+    with pytest.raises(OSError, match="no more processes"):
+        driver.index_on_all_cores(items_of(str(tmp_path / "labels"), None), "raise", 1, processes=2)
+    assert len(own) <= 1
+
+
 def test_this_process(tmp_path: Path) -> None:
     write_folder(tmp_path / "labels")
     items = items_of(str(tmp_path / "labels"), None)
