@@ -17,7 +17,7 @@ from arrow_labels.redaction import reason, shown
 from arrow_labels.schema import SCHEMAS
 from arrow_labels.sources import DELTA_LOG, LANCE_LABELS, MANIFEST, file_system
 from arrow_labels.tables import LabelTables
-from arrow_labels.write.convert import check_upsert, convert_labels
+from arrow_labels.write.convert import convert_labels
 from arrow_labels.write.delta import partition_columns, read_delta, write_delta
 from arrow_labels.write.iceberg import read_iceberg, write_iceberg
 from arrow_labels.write.lakehouse import LakeMode
@@ -45,7 +45,8 @@ def check_options(
     lake_options: Collection[str] | None,
 ) -> None:
     """Refuse options that do not go together, as a `ValueError`."""
-    check_upsert(mode, tables)
+    if mode == "upsert" and tables:
+        raise ValueError("--table: expected all tables with --mode upsert, which replaces whole labels")
     if to == "parquet" and lake_options:
         raise ValueError("--lake-option: expected it with --to delta, iceberg or lance only, got parquet")
     if overwrite and mode not in ("error", "overwrite"):

@@ -26,12 +26,6 @@ _SPANS: Final = 8
 _MOST_SPAN: Final = 1 << 30
 
 
-def check_upsert(mode: str, tables: Collection[str] | None) -> None:
-    """Refuse to upsert some tables: all rows of a label are replaced, and those of the other tables would be gone."""
-    if mode == "upsert" and tables is not None:
-        raise ValueError('tables: expected all of them with mode="upsert", which replaces whole labels')
-
-
 def convert_labels(
     source: Any,
     target: str | os.PathLike[str],
@@ -91,7 +85,9 @@ def convert_labels(
     >>> al.read_parquet("memory://converted") == al.read_labels(label)
     True
     """
-    check_upsert(mode, tables)
+    if mode == "upsert" and tables is not None:
+        # All rows of a label are replaced, and those of the other tables would be gone.
+        raise ValueError('tables: expected all of them with mode="upsert", which replaces whole labels')
     limits, codec = checked(compression, compression_level, row_group_rows, row_group_bytes)
     found: dict[str, list[Part]] = {name: [] for name in SCHEMAS}
 
